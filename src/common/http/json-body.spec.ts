@@ -1,0 +1,42 @@
+import { readJsonBody } from './json-body.js';
+
+const read = (text: string): unknown => readJsonBody(Buffer.from(text));
+
+describe('the JSON reader', () => {
+  it('gives plain values back unchanged', () => {
+    expect(read('{"a":1,"b":["x",{"c":null}],"d":"退款 \\"q\\": \\\\"}')).toEqual({
+      a: 1,
+      b: ['x', { c: null }],
+      d: '退款 "q": \\',
+    });
+    expect(read('')).toEqual({});
+  });
+
+  it.each([
+    ['a doubled key', '{"amount":1,"amount":2}'],
+    ['a doubled key with an equal value', '{"amount":1,"amount":1}'],
+    ['a doubled key deep inside', '{"a":[{"b":{"c":1,"c":1}}]}'],
+    ['a doubled key written with an escape', '{"amount":1,"\\u0061mount":1}'],
+    ['an exponent', '{"amount":1e2}'],
+    ['a fraction', '{"amount":1.5}'],
+    ['a whole number written as a fraction', '{"amount":1.0}'],
+    ['minus zero', '{"amount":-0}'],
+    ['a number beyond 2^53', '{"amount":9007199254740993}'],
+    ['an infinite number', '{"amount":1e400}'],
+    ['NaN', '{"amount":NaN}'],
+    ['a prototype key', '{"__proto__":{"admin":true}}'],
+    ['a constructor key', '{"a":{"constructor":{"prototype":{}}}}'],
+    ['NUL', '{"a":"\\u0000"}'],
+    ['a lone surrogate', '{"a":"\\ud800"}'],
+    ['deep nesting', `${'['.repeat(10_000)}${']'.repeat(10_000)}`],
+    ['text behind the value', '{} {}'],
+    ['half a body', '{"a":'],
+  ])('refuses %s', (_, text) => {
+    expect(() => read(text)).toThrow(expect.objectContaining({ code: 'validation_failed' }));
+    expect(Object.getOwnPropertyNames(Object.prototype)).not.toContain('admin');
+  });
+
+  it('refuses bytes that are not UTF-8', () => {
+    expect(() => readJsonBody(Buffer.from([0x7b, 0xff, 0x7d]))).toThrow('cannot be read');
+  });
+});

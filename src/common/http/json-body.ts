@@ -1,0 +1,61 @@
+import { parse } from 'lossless-json';
+import { AppError } from '../problem.js';
+
+const DEPTH_MAX = 32;
+const FORBIDDEN_KEYS = ['__proto__', 'constructor', 'prototype'];
+const INTEGER = /^-?(0|[1-9][0-9]*)$/;
+/** Every string of a valid JSON text; a key is one with a colon behind it. */
+const STRINGS = /"(?:[^"\\]|\\.)*"(\s*:)?/g;
+
+/**
+ * Reads a JSON body without losing or guessing anything: bytes must be UTF-8; a key may stand once in its object; a number must be an
+ * integer written as one, within 2^53, so `1e2`, `1.0` and `-0` are refused and not turned into amounts. Prototype keys, NUL, lone
+ * surrogates and nesting over 32 are refused. Throws AppError validation_failed.
+ */
+export function readJsonBody(bytes: Buffer): unknown {
+  if (bytes.length === 0) return {};
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const value = parse(text, null, { parseNumber: integer });
+    const keysInText = [...text.matchAll(STRINGS)].filter(([, colon]) => colon !== undefined).length;
+    if (check(value, 0) !== keysInText) throw refusal('a key stands twice in one object');
+    return value;
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw refusal('the body is no JSON in UTF-8', error);
+  }
+}
+
+function integer(text: string): number {
+  const value = Number(text);
+  if (!INTEGER.test(text) || !Number.isSafeInteger(value) || Object.is(value, -0)) {
+    throw refusal('numbers must be whole, written in digits, and below 2^53');
+  }
+  return value;
+}
+
+/** Throws on what may not be stored or is nested too deeply; gives the number of keys in the value. */
+function check(value: unknown, depth: number): number {
+  if (depth > DEPTH_MAX) throw refusal(`nested deeper than ${DEPTH_MAX}`);
+  if (typeof value === 'string') checkText(value);
+  if (typeof value !== 'object' || value === null) return 0;
+  let keys = 0;
+  for (const [key, entry] of Object.entries(value)) {
+    checkText(key);
+    if (FORBIDDEN_KEYS.includes(key)) throw refusal('a key is not allowed');
+    keys += (Array.isArray(value) ? 0 : 1) + check(entry, depth + 1);
+  }
+  return keys;
+}
+
+function checkText(text: string): void {
+  if (text.includes('\u0000') || /\p{Surrogate}/u.test(text))
+    throw refusal('a text holds a character that cannot be stored');
+}
+
+function refusal(message: string, cause?: unknown): AppError {
+  return new AppError('validation_failed', `The request cannot be read: ${message}.`, {
+    errors: [{ field: 'body', message }],
+    cause,
+  });
+}

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+import { assert } from '../common/assert.js';
+import { isStalePlan } from './database-errors.js';
+
+/** Names already given, by statement text: the statements of this service are few and literal. */
+const names = new Map<string, string>();
+/** Part of every name; a migration that changes what a statement gives makes all names new. */
+let generation = 0;
+
+/** 32 characters, below PostgreSQL's 63 bytes; the same text has the same name on every connection. */
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) {
+    name = createHash('sha256').update(`${generation}:${text}`).digest('base64url').slice(0, 32);
+    names.set(text, name);
+  }
+  return name;
+}
+
+/** A client that never lies about a COMMIT and never goes back to the pool with a question still open. */
+class CarefulClient extends pg.Client {
+  // pg's overloads cannot be restated in a subclass; TypeORM uses the form that gives a promise, every other passes through.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  override query(config: any, values?: any, callback?: any): any {
+    const result: unknown = super.query(this.prepared(config, values) as never, values as never, callback as never);
+    return result instanceof Promise ? this.watched(config, result as Promise<pg.QueryResult>) : result;
+  }
+
+  /** What is sent for a text and its values. */
+  protected prepared(config: unknown, _values: unknown): unknown {
+    return config;
+  }
+
+  private async watched(config: unknown, answer: Promise<pg.QueryResult>): Promise<pg.QueryResult> {
+    try {
+      const result = await answer;
+      // PostgreSQL answers ROLLBACK, without an error, when a statement failed and somebody swallowed that.
+      if (config === 'COMMIT')
+        assert(result.command === 'COMMIT', 'a transaction with a failed statement is not committed');
+      return result;
+    } catch (error) {
+      if (isStalePlan(error)) forgetNames();
+      if (error instanceof Error && error.message === 'Query read timeout') this.cut();
+      throw error;
+    }
+  }
+
+  /** After a reply that did not come nothing else is asked on this connection: the pool drops it and opens another. */
+  private cut(): void {
+    const { connection } = this as unknown as { connection: { stream: { destroy(): void } } };
+    connection.stream.destroy();
+  }
+}
+
+/**
+ * Names each parametrised statement by its text, so that PostgreSQL parses and plans it once per connection; TypeORM names none.
+ * Statements without parameters (BEGIN, COMMIT) stay as they are.
+ */
+class NamingClient extends CarefulClient {
+  protected override prepared(config: unknown, values: unknown): unknown {
+    const named = typeof config === 'string' && Array.isArray(values) && values.length > 0;
+    return named ? { name: nameOf(config), text: config } : config;
+  }
+}
+
+function forgetNames(): void {
+  generation += 1;
+  names.clear();
+}
+
+/** What TypeORM takes as its `driver`: pg, with named statements unless a transaction-mode pooler stands between. */
+export function postgresDriver(namedStatements: boolean): unknown {
+  const Client = namedStatements ? NamingClient : CarefulClient;
+  class Pool extends pg.Pool {
+    constructor(options: pg.PoolConfig) {
+      super({ ...options, Client });
+    }
+  }
+  return { ...pg, Client, Pool };
+}
+
+const CONNECT_TIMEOUT_MS = 2000;
+const QUERY_TIMEOUT_MS = 5000;
+const KEEPALIVE_DELAY_MS = 10_000;
+const CONNECTION_LIFE_SECONDS = 1800;
+
+/** Options of every pool of ours: each wait has an end, and no session state that a transaction-mode pooler would break. */
+export function poolOptions(max: number): pg.PoolConfig {
+  return {
+    max,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
+    maxLifetimeSeconds: Math.round(CONNECTION_LIFE_SECONDS * (0.8 + Math.random() * 0.4)),
+  };
+}
