@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LogLevel } from '../common/log.js';
+import { Secret } from '../common/secret.js';
+import { checkEnv, type Env, type EnvFault } from './env.js';
+import { parseMasterKeys } from './master-keys.js';
+
+export const WECHATPAY_URL = 'https://api.mch.weixin.qq.com';
+const SECRET_NAMES = ['MASTER_KEYS', 'MASTER_KEY_ACTIVE', 'ADMIN_API_KEY'] as const;
+/** WeChat's own minimum between refunds of one order. */
+const SPACING_SECONDS = 60;
+
+/** Thrown when the environment is not usable: every fault at once, no value of a secret. */
+export class SettingsFaulty extends Error {
+  override readonly name = 'SettingsFaulty';
+
+  constructor(readonly faults: readonly EnvFault[]) {
+    super(`settings: ${faults.map((fault) => `${fault.name} ${fault.message}`).join(' · ')}`);
+  }
+}
+
+/** The checked settings of one process; the injection token of them too. */
+export class Settings {
+  /** Null: the embedded PostgreSQL in `dataDirectory`. */
+  readonly databaseUrl: string | null;
+  readonly dataDirectory: string;
+  readonly databasePoolMax: number;
+  readonly databaseNamedStatements: boolean;
+  readonly port: number;
+  readonly host: string;
+  readonly role: 'all' | 'api' | 'worker';
+  /** Without a slash at its end. */
+  readonly publicUrl: string;
+  /** 32-byte keys by their id. */
+  readonly masterKeys: ReadonlyMap<string, Secret>;
+  readonly masterKeyActive: string;
+  readonly adminApiKey: Secret;
+  /** Without a slash at its end. */
+  readonly wechatpayBaseUrl: string;
+  readonly wechatpayHostIsReal: boolean;
+  readonly logLevel: LogLevel;
+  readonly refundRatePerSecond: number;
+  readonly refundFailureRatePerSecond: number;
+  readonly refundsPerOrderMax: number;
+  readonly refundWindowDays: number;
+  readonly refundSpacingSeconds: number;
+
+  constructor(values: { readonly [Name in keyof Settings]: Settings[Name] }) {
+    Object.assign(this, values);
+  }
+}
+
+/**
+ * Reads and checks the environment and then deletes the secrets from it. Without DATABASE_URL the keys are made once and kept in
+ * `.data/` for their owner only. Throws {@link SettingsFaulty} with every fault.
+ */
+export function loadSettings(raw: NodeJS.ProcessEnv, dataDirectory = '.data'): Settings {
+  const { env, faults } = checkEnv(raw);
+  const embedded = env.DATABASE_URL === undefined;
+  const given = Object.fromEntries(SECRET_NAMES.map((name) => [name, secretOf(env, name, faults)]));
+  for (const name of SECRET_NAMES) delete raw[name];
+  const secrets = embedded && faults.length === 0 ? { ...keptSecrets(dataDirectory), ...defined(given) } : given;
+  if (!embedded) {
+    for (const name of SECRET_NAMES) {
+      const named = secrets[name] !== undefined || faults.some((fault) => fault.name.startsWith(name));
+      if (!named) faults.push({ name, message: `is needed with DATABASE_URL (or ${name}_FILE)` });
+    }
+  }
+  const keys = parseMasterKeys(secrets['MASTER_KEYS'], secrets['MASTER_KEY_ACTIVE']);
+  faults.push(...keys.faults, ...crossFaults(env));
+  if (faults.length > 0) throw new SettingsFaulty(faults);
+
+  const port = Number(env.PORT ?? 3000);
+  const wechatpayBaseUrl = (env.WECHATPAY_BASE_URL ?? WECHATPAY_URL).replace(/\/$/, '');
+  return new Settings({
+    databaseUrl: env.DATABASE_URL ?? null,
+    dataDirectory,
+    databasePoolMax: Number(env.DATABASE_POOL_MAX ?? 10),
+    databaseNamedStatements: (env.DATABASE_NAMED_STATEMENTS ?? 'true') === 'true',
+    port,
+    host: env.HOST ?? '0.0.0.0',
+    role: (env.ROLE ?? 'all') as Settings['role'],
+    publicUrl: (env.PUBLIC_URL ?? `http://localhost:${port}`).replace(/\/$/, ''),
+    masterKeys: keys.keys,
+    masterKeyActive: secrets['MASTER_KEY_ACTIVE'] ?? '',
+    adminApiKey: new Secret(secrets['ADMIN_API_KEY'] ?? ''),
+    wechatpayBaseUrl,
+    wechatpayHostIsReal: wechatpayBaseUrl === WECHATPAY_URL,
+    logLevel: (env.LOG_LEVEL ?? 'info') as LogLevel,
+    refundRatePerSecond: Number(env.REFUND_RATE_PER_SECOND ?? 150),
+    refundFailureRatePerSecond: Number(env.REFUND_FAILURE_RATE_PER_SECOND ?? 6),
+    refundsPerOrderMax: Number(env.REFUNDS_PER_ORDER_MAX ?? 50),
+    refundWindowDays: Number(env.REFUND_WINDOW_DAYS ?? 365),
+    refundSpacingSeconds: Number(env.REFUND_SPACING_SECONDS ?? SPACING_SECONDS),
+  });
+}
+
+function defined(values: Record<string, string | undefined>): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+/** A secret from its variable or from the file that its `_FILE` twin names; both at once is a fault. */
+function secretOf(env: Env, name: (typeof SECRET_NAMES)[number], faults: EnvFault[]): string | undefined {
+  const file = env[`${name}_FILE`];
+  if (file === undefined) return env[name];
+  if (env[name] !== undefined) {
+    faults.push({ name, message: `is given twice, also as ${name}_FILE` });
+    return undefined;
+  }
+  try {
+    const text = readFileSync(file, 'utf8').trim();
+    faults.push(...checkEnv({ [name]: text }).faults.map((fault) => ({ ...fault, name: `${name}_FILE` })));
+    return text;
+  } catch {
+    faults.push({ name: `${name}_FILE`, message: 'names a file that cannot be read' });
+    return undefined;
+  }
+}
+
+/** Rules between variables. */
+function crossFaults(env: Env): EnvFault[] {
+  const faults: EnvFault[] = [];
+  const realHost = env.WECHATPAY_BASE_URL === undefined || env.WECHATPAY_BASE_URL.replace(/\/$/, '') === WECHATPAY_URL;
+  const spacing = env.REFUND_SPACING_SECONDS;
+  if (realHost && spacing !== undefined && Number(spacing) < SPACING_SECONDS) {
+    faults.push({
+      name: 'REFUND_SPACING_SECONDS',
+      message: `may not be below ${SPACING_SECONDS} against WeChat itself`,
+    });
+  }
+  if (env.DATABASE_URL !== undefined && realHost) {
+    if (env.PUBLIC_URL === undefined)
+      faults.push({ name: 'PUBLIC_URL', message: 'is needed: it is what WeChat calls' });
+    else if (!env.PUBLIC_URL.startsWith('https://'))
+      faults.push({ name: 'PUBLIC_URL', message: 'must start with https://' });
+  }
+  return faults;
+}
+
+/** Keys of the embedded set-up: made once, readable by their owner only. */
+function keptSecrets(directory: string): Record<string, string> {
+  const file = join(directory, 'keys.json');
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
+  const made = {
+    MASTER_KEYS: `local:${randomBytes(32).toString('base64')}`,
+    MASTER_KEY_ACTIVE: 'local',
+    ADMIN_API_KEY: `admin_${randomBytes(24).toString('base64url')}`,
+  };
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(file, JSON.stringify(made), { mode: 0o600, flag: 'wx' });
+  return made;
+}
