@@ -1,0 +1,35 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import { AppError } from '../common/problem.js';
+import { type CallerRequest, ROUTE_ACCESS, type RouteAccess } from './access.decorators.js';
+import { ApiKeys } from './api-keys.js';
+import { hasRole } from './caller.js';
+
+/** Lets a request through by the access its route declares; every wrong key gets the same 401. */
+@Injectable()
+export class AccessGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly keys: ApiKeys,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const access = this.reflector.get<RouteAccess | undefined>(ROUTE_ACCESS, context.getHandler());
+    if (access?.kind === 'public') return true;
+    const request = context.switchToHttp().getRequest<CallerRequest>();
+    const [, text] = /^Bearer ([\x21-\x7e]{1,300})$/i.exec(request.headers.authorization ?? '') ?? [];
+    const caller = text === undefined ? null : await this.keys.callerOf(text);
+    if (!caller) throw new AppError('unauthorized', 'The request carries no API key that is valid now.');
+    request.caller = caller;
+    if (!access || !hasRole(caller, access.role)) {
+      throw new AppError(
+        'forbidden',
+        `This needs the role ${access?.role ?? 'nobody has'}; the key is ${caller.role}.`,
+      );
+    }
+    if (access.unscopedOnly && caller.appids !== null) {
+      throw new AppError('forbidden', 'A key that is bound to mini-programs may not do that.');
+    }
+    return true;
+  }
+}

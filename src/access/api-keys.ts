@@ -1,0 +1,128 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '../common/clock.js';
+import { newUuid, publicId, uuidOf } from '../common/ids.js';
+import { AppError } from '../common/problem.js';
+import { Settings } from '../config/settings.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import type { Caller, Role } from './caller.js';
+import { newKeyText, readKeyText, sameSecret } from './key-text.js';
+
+/** A deleted key is dead everywhere within this time. */
+const CACHE_MS = 3000;
+const CACHED_KEYS_MAX = 10_000;
+
+interface KeyRow {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly appids: string[] | null;
+  readonly secret_hash: Buffer;
+  readonly created_at: Date;
+  readonly created_by: string;
+  readonly expires_at: Date | null;
+  readonly live: boolean;
+}
+
+/** An API key without its secret. */
+export class ApiKeyView {
+  id: string;
+  object: 'api_key';
+  name: string;
+  role: Role;
+  appids: string[] | null;
+  created_at: string;
+  created_by: string;
+  expires_at: string | null;
+}
+
+/** A new key; `key` is shown this once. */
+export class NewApiKeyView extends ApiKeyView {
+  key: string;
+}
+
+export interface NewApiKey {
+  readonly name: string;
+  readonly role: Role;
+  readonly appids?: readonly string[];
+  readonly expires_at?: string;
+}
+
+const COLUMNS = `id, name, role, appids, secret_hash, created_at, created_by, expires_at,
+  revoked_at IS NULL AND (expires_at IS NULL OR expires_at > (SELECT tuikuan_now())) AS live`;
+
+/** API keys: made, listed, deleted, and turned into callers. Only the hash of a key is stored. */
+@Injectable()
+export class ApiKeys {
+  private readonly cache = new Map<string, { readonly row: KeyRow | null; readonly readAtMs: number }>();
+
+  constructor(
+    private readonly uow: UnitOfWork,
+    private readonly settings: Settings,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /** Who this key text stands for; null for every kind of wrong key. */
+  async callerOf(text: string): Promise<Caller | null> {
+    if (sameSecret(text, this.settings.adminApiKey.reveal())) {
+      return { id: 'admin', name: 'ADMIN_API_KEY', role: 'admin', appids: null };
+    }
+    const key = readKeyText(text);
+    const row = key && (await this.cached(key.uuid));
+    if (!key || !row?.live || !sameSecret(row.secret_hash, key.secretHash)) return null;
+    return { id: publicId('apiKey', row.id), name: row.name, role: row.role, appids: row.appids };
+  }
+
+  async create(caller: Caller, wish: NewApiKey): Promise<NewApiKeyView> {
+    const id = newUuid();
+    const { text, secretHash } = newKeyText(id);
+    const [row] = await this.uow.query<KeyRow>(
+      `INSERT INTO api_key (id, name, role, appids, secret_hash, created_at, created_by, expires_at)
+       VALUES ($1, $2, $3, $4, $5, (SELECT tuikuan_now()), $6, $7) RETURNING ${COLUMNS}`,
+      [id, wish.name, wish.role, wish.appids ?? null, secretHash, caller.id, wish.expires_at ?? null],
+    );
+    return { ...viewOf(row as KeyRow), key: text };
+  }
+
+  /** Live keys, newest first. */
+  async list(): Promise<ApiKeyView[]> {
+    const rows = await this.uow.query<KeyRow>(
+      `SELECT ${COLUMNS} FROM api_key WHERE revoked_at IS NULL ORDER BY id DESC`,
+      [],
+    );
+    return rows.map(viewOf);
+  }
+
+  /** Kills a key; AppError api_key_not_found. */
+  async revoke(id: string): Promise<void> {
+    const uuid = uuidOf('apiKey', id);
+    const rows = await this.uow.query(
+      'UPDATE api_key SET revoked_at = (SELECT tuikuan_now()) WHERE id = $1 AND revoked_at IS NULL RETURNING id',
+      [uuid],
+    );
+    if (rows.length === 0) throw new AppError('api_key_not_found', `There is no API key ${id}.`);
+    if (uuid !== null) this.cache.delete(uuid);
+  }
+
+  private async cached(uuid: string): Promise<KeyRow | null> {
+    const nowMs = this.clock.monotonicMs();
+    const hit = this.cache.get(uuid);
+    if (hit && nowMs - hit.readAtMs < CACHE_MS) return hit.row;
+    const [row = null] = await this.uow.query<KeyRow>(`SELECT ${COLUMNS} FROM api_key WHERE id = $1`, [uuid]);
+    if (this.cache.size >= CACHED_KEYS_MAX) this.cache.clear();
+    this.cache.set(uuid, { row, readAtMs: nowMs });
+    return row;
+  }
+}
+
+function viewOf(row: KeyRow): ApiKeyView {
+  return {
+    id: publicId('apiKey', row.id),
+    object: 'api_key',
+    name: row.name,
+    role: row.role,
+    appids: row.appids,
+    created_at: row.created_at.toISOString(),
+    created_by: row.created_by,
+    expires_at: row.expires_at?.toISOString() ?? null,
+  };
+}
