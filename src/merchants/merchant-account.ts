@@ -1,0 +1,47 @@
+import type { Secret } from '../common/secret.js';
+
+export const CREDENTIAL_KINDS = ['api_v2_key', 'api_v3_key', 'client_certificate', 'wechatpay_public_key'] as const;
+export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
+
+/** The merchant's API certificate and its key, as the TLS agent and the v3 signer need them. */
+export interface ClientCertificate {
+  /** SHA-256 of the certificate, hex: names the TLS agent, so a replaced certificate gets a fresh one. */
+  readonly fingerprint: string;
+  /** Upper-case hex, as WeChat writes serial_no. */
+  readonly serial: string;
+  readonly certificatePem: string;
+  readonly privateKeyPem: Secret;
+  readonly validUntil: Date;
+}
+
+/** A symmetric key with the one before it, which opens notices until its window is over. */
+export interface KeyPairInTime {
+  readonly current: Secret;
+  readonly previous: Secret | null;
+}
+
+/** A merchant with its opened credentials, as of at most 5 s ago. Null where a credential was never given. */
+export interface MerchantAccount {
+  readonly mchId: string;
+  readonly name: string;
+  readonly enabled: boolean;
+  readonly apiVersion: 'v2' | 'v3';
+  readonly signType: 'HMAC-SHA256' | 'MD5';
+  readonly refundNotify: 'confirm' | 'apply';
+  readonly notifyToken: string;
+  /** The mini-programs bound to it. */
+  readonly appids: readonly string[];
+  /** What WeChat is told to call. */
+  readonly notifyUrls: { readonly refund: string; readonly payment: string };
+  readonly apiV2Key: KeyPairInTime | null;
+  readonly apiV3Key: KeyPairInTime | null;
+  readonly clientCertificate: ClientCertificate | null;
+  /** Current and, inside its window, previous WeChat Pay public keys by their id. */
+  readonly wechatpayPublicKeys: ReadonlyMap<string, string>;
+}
+
+/** Finds merchants for the other modules. Misses are null; an answer is never older than 5 s. */
+export abstract class MerchantDirectory {
+  abstract byMchId(mchId: string): Promise<MerchantAccount | null>;
+  abstract byNotifyToken(token: string): Promise<MerchantAccount | null>;
+}

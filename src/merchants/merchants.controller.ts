@@ -1,0 +1,114 @@
+import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Query } from '@nestjs/common';
+import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
+import { type Caller, seesApp } from '../access/caller.js';
+import type { Page } from '../common/http/paging.js';
+import { AppError } from '../common/problem.js';
+import type { CredentialView, MerchantView } from './merchant.view.js';
+import {
+  CreateMerchantDto,
+  CreateMiniProgramDto,
+  ListMerchantsQuery,
+  ListMiniProgramsQuery,
+  PutCredentialsDto,
+  UpdateMerchantDto,
+  UpdateMiniProgramDto,
+} from './merchants.dto.js';
+import { MerchantsService } from './merchants.service.js';
+import { MiniProgramsService, type MiniProgramView } from './mini-programs.service.js';
+
+/** One tried credential. */
+export class CheckResultView {
+  kind: string;
+  result: 'ok' | 'wrong' | 'not_proven';
+  wechat_code?: string;
+  message: string;
+}
+
+/** Merchants over REST; keys bound to apps may not see them. */
+@ApiTags('merchants')
+@ApiBearerAuth()
+@Controller('v1/merchants')
+export class MerchantsController {
+  constructor(private readonly merchants: MerchantsService) {}
+
+  @Post()
+  @RequireRole('admin', { unscopedOnly: true })
+  create(@Body() body: CreateMerchantDto): Promise<MerchantView> {
+    return this.merchants.create(body);
+  }
+
+  @Get()
+  @RequireRole('viewer', { unscopedOnly: true })
+  list(@Query() query: ListMerchantsQuery): Promise<Page<MerchantView>> {
+    return this.merchants.list(query);
+  }
+
+  @Get(':mch_id')
+  @RequireRole('viewer', { unscopedOnly: true })
+  get(@Param('mch_id') mchId: string): Promise<MerchantView> {
+    return this.merchants.get(mchId);
+  }
+
+  @Patch(':mch_id')
+  @RequireRole('admin', { unscopedOnly: true })
+  update(@Param('mch_id') mchId: string, @Body() body: UpdateMerchantDto): Promise<MerchantView> {
+    return this.merchants.update(mchId, body);
+  }
+
+  /** Write-only: only the kinds named are replaced. */
+  @Put(':mch_id/credentials')
+  @RequireRole('admin', { unscopedOnly: true })
+  putCredentials(@Param('mch_id') mchId: string, @Body() body: PutCredentialsDto): Promise<CredentialView[]> {
+    return this.merchants.putCredentials(mchId, body);
+  }
+
+  /** Tries the credentials at WeChat without moving money. */
+  @Post(':mch_id/check')
+  @HttpCode(200)
+  @RequireRole('admin', { unscopedOnly: true })
+  async check(@Param('mch_id') mchId: string): Promise<{ results: CheckResultView[] }> {
+    const results = await this.merchants.check(mchId);
+    return {
+      results: results.map(({ kind, result, wechatCode, message }) => ({
+        kind,
+        result,
+        ...(wechatCode !== null && { wechat_code: wechatCode }),
+        message,
+      })),
+    };
+  }
+}
+
+/** Mini-programs over REST. */
+@ApiTags('mini-programs')
+@ApiBearerAuth()
+@Controller('v1/mini_programs')
+export class MiniProgramsController {
+  constructor(private readonly miniPrograms: MiniProgramsService) {}
+
+  @Post()
+  @RequireRole('admin', { unscopedOnly: true })
+  create(@Body() body: CreateMiniProgramDto): Promise<MiniProgramView> {
+    return this.miniPrograms.create(body);
+  }
+
+  @Get()
+  @RequireRole('viewer')
+  list(@CurrentCaller() caller: Caller, @Query() query: ListMiniProgramsQuery): Promise<Page<MiniProgramView>> {
+    return this.miniPrograms.list(query, caller.appids);
+  }
+
+  @Get(':appid')
+  @RequireRole('viewer')
+  get(@CurrentCaller() caller: Caller, @Param('appid') appid: string): Promise<MiniProgramView> {
+    if (!seesApp(caller, appid)) throw new AppError('mini_program_not_found', `There is no mini-program ${appid}.`);
+    return this.miniPrograms.get(appid);
+  }
+
+  @Patch(':appid')
+  @RequireRole('admin', { unscopedOnly: true })
+  update(@Param('appid') appid: string, @Body() body: UpdateMiniProgramDto): Promise<MiniProgramView> {
+    return this.miniPrograms.update(appid, body);
+  }
+}

@@ -1,0 +1,200 @@
+import { randomBytes } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { CLOCK, type Clock } from '../common/clock.js';
+import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
+import { newUuid } from '../common/ids.js';
+import { AppError } from '../common/problem.js';
+import { Settings } from '../config/settings.js';
+import { constraintOf, UnitOfWork } from '../database/unit-of-work.js';
+import { CREDENTIAL_PROBE, type CredentialProbe, type ProbeResult } from './credential-probe.port.js';
+import { checkCredentials, type CheckedCredential } from './credentials.js';
+import type { CredentialKind } from './merchant-account.js';
+import {
+  type CredentialView,
+  MERCHANT_COLUMNS,
+  type MerchantRow,
+  MerchantView,
+  merchantView,
+} from './merchant.view.js';
+import type { CreateMerchantDto, ListMerchantsQuery, PutCredentialsDto, UpdateMerchantDto } from './merchants.dto.js';
+import { Sealer } from './sealing.js';
+import { SealedMerchantDirectory } from './sealed-directory.js';
+
+/** The credentials each protocol cannot do without. */
+const NEEDED: Readonly<Record<'v2' | 'v3', readonly CredentialKind[]>> = {
+  v2: ['api_v2_key', 'client_certificate'],
+  v3: ['api_v3_key', 'client_certificate'],
+};
+/** Previous keys go on opening notices for this long. */
+const PREVIOUS_USABLE_HOURS = 48;
+const START_RATE_PER_SECOND = 30;
+
+const INSERT_SQL = `
+  WITH clock AS (SELECT tuikuan_now() AS now),
+  made AS (
+    INSERT INTO merchant (mch_id, name, api_version, sign_type, refund_notify, notify_token, created_at, updated_at)
+    SELECT $1, $2, $3, $4, $5, $6, now, now FROM clock RETURNING mch_id)
+  INSERT INTO merchant_rate (mch_id, next_slot_at, rate_per_second, rate_changed_at, next_query_slot_at)
+  SELECT mch_id, now, ${START_RATE_PER_SECOND}, now, now FROM made, clock`;
+
+const REPLACE_SQL = `
+  WITH before AS (
+    UPDATE credential SET replaced_at = (SELECT tuikuan_now()),
+      usable_until = (SELECT tuikuan_now()) + interval '${PREVIOUS_USABLE_HOURS} hours'
+    WHERE mch_id = $2 AND kind = $3 AND replaced_at IS NULL)
+  SELECT coalesce(max(version), 0) + 1 AS version FROM credential WHERE mch_id = $2 AND kind = $3 AND $1::uuid IS NOT NULL`;
+
+const INSERT_CREDENTIAL_SQL = `
+  INSERT INTO credential (id, mch_id, kind, version, kek_id, sealed, public_part, fingerprint, serial, valid_until, created_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT tuikuan_now()))`;
+
+/** New or proven credentials end a pause; the refunds module sees release_blocked and lets blocked refunds go on. */
+const RESUME_SQL = `
+  UPDATE merchant_rate SET paused_at = NULL, pause_reason = NULL, paused_until = NULL, configuration_failures = 0,
+    next_probe_at = NULL, probe_refund_id = NULL, release_blocked = true WHERE mch_id = $1`;
+
+/** Merchants and their credentials: made, changed, sealed, tried out. Secrets go in and never come out. */
+@Injectable()
+export class MerchantsService {
+  constructor(
+    private readonly uow: UnitOfWork,
+    private readonly sealer: Sealer,
+    private readonly directory: SealedMerchantDirectory,
+    private readonly settings: Settings,
+    @Inject(CREDENTIAL_PROBE) private readonly credentialProbe: CredentialProbe,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /** AppError merchant_exists. */
+  async create(wish: CreateMerchantDto): Promise<MerchantView> {
+    const { mch_id: mchId, name, api_version: version, sign_type: signType, refund_notify: notify } = wish;
+    const token = randomBytes(16).toString('hex');
+    try {
+      await this.uow.query(INSERT_SQL, [mchId, name, version, signType ?? 'HMAC-SHA256', notify ?? 'confirm', token]);
+    } catch (error) {
+      if (constraintOf(error) !== 'merchant_pkey') throw error;
+      throw new AppError('merchant_exists', `Merchant ${mchId} exists.`);
+    }
+    return this.get(mchId);
+  }
+
+  /** AppError merchant_not_found. */
+  async get(mchId: string): Promise<MerchantView> {
+    const [row] = await this.uow.query<MerchantRow>(`${MERCHANT_COLUMNS} WHERE m.mch_id = $1`, [mchId]);
+    if (!row) throw new AppError('merchant_not_found', `There is no merchant ${mchId}.`);
+    return merchantView(row, this.settings.publicUrl);
+  }
+
+  /** One page, newest first. */
+  async list(query: ListMerchantsQuery): Promise<Page<MerchantView>> {
+    const { limit, before, createdGte, createdLt } = rangeOf(query, /^[0-9]{8,32}$/);
+    const rows = await this.uow.query<MerchantRow>(
+      `${MERCHANT_COLUMNS}
+       WHERE ($1::text IS NULL OR (m.created_at, m.mch_id) < (SELECT b.created_at, b.mch_id FROM merchant b WHERE b.mch_id = $1))
+         AND ($2::timestamptz IS NULL OR m.created_at >= $2) AND ($3::timestamptz IS NULL OR m.created_at < $3)
+       ORDER BY m.created_at DESC, m.mch_id DESC LIMIT $4`,
+      [before, createdGte, createdLt, limit + 1],
+    );
+    return pageOf(
+      rows,
+      limit,
+      (row) => merchantView(row, this.settings.publicUrl),
+      (row) => row.mch_id,
+    );
+  }
+
+  /** AppError merchant_not_found, credentials_missing when the protocol asked for lacks some. */
+  async update(mchId: string, change: UpdateMerchantDto): Promise<MerchantView> {
+    const merchant = await this.get(mchId);
+    const { api_version: version } = change;
+    if (version !== undefined && version !== merchant.api_version) {
+      const missing = NEEDED[version].filter((kind) => !merchant.credentials.some((entry) => entry.kind === kind));
+      if (missing.length > 0) {
+        throw new AppError('credentials_missing', `For ${version} merchant ${mchId} lacks ${missing.join(', ')}.`);
+      }
+    }
+    await this.uow.query(
+      `UPDATE merchant SET name = coalesce($2, name), enabled = coalesce($3, enabled), api_version = coalesce($4, api_version),
+         sign_type = coalesce($5, sign_type), refund_notify = coalesce($6, refund_notify), updated_at = (SELECT tuikuan_now())
+       WHERE mch_id = $1`,
+      [
+        mchId,
+        change.name ?? null,
+        change.enabled ?? null,
+        version ?? null,
+        change.sign_type ?? null,
+        change.refund_notify ?? null,
+      ],
+    );
+    this.directory.forget();
+    return this.get(mchId);
+  }
+
+  /** Replaces only the kinds named; AppError credentials_invalid with the reasons, and nothing is stored then. */
+  async putCredentials(mchId: string, input: PutCredentialsDto): Promise<CredentialView[]> {
+    await this.get(mchId);
+    assertWholePairs(input);
+    const checked = await checkCredentials(mchId, input, this.clock.wallMs());
+    if (checked.length === 0) {
+      throw new AppError('validation_failed', 'The request names no credential.', {
+        errors: [{ field: 'api_v2_key', message: 'at least one credential is needed' }],
+      });
+    }
+    await this.uow.run(async (tx) => {
+      await tx.query(RESUME_SQL, [mchId]);
+      for (const credential of checked) await this.replace(tx, mchId, credential);
+    });
+    this.directory.forget();
+    return (await this.get(mchId)).credentials;
+  }
+
+  /** Tries the credentials at WeChat; moves no money. Nothing wrong and something proven ends a pause. */
+  async check(mchId: string): Promise<readonly ProbeResult[]> {
+    await this.get(mchId);
+    const results = await this.credentialProbe.probe(mchId);
+    const proven = results.some(({ result }) => result === 'ok') && results.every(({ result }) => result !== 'wrong');
+    if (proven) await this.uow.query(RESUME_SQL, [mchId]);
+    return results;
+  }
+
+  private async replace(tx: EntityManager, mchId: string, credential: CheckedCredential): Promise<void> {
+    const id = newUuid();
+    const { kind } = credential;
+    const [next] = await tx.query<{ version: number }[]>(REPLACE_SQL, [id, mchId, kind]);
+    const version = next?.version ?? 1;
+    const { kekId, sealed } = this.sealer.seal({ mchId, kind, version: String(version) }, credential.secret);
+    await tx.query(INSERT_CREDENTIAL_SQL, [
+      id,
+      mchId,
+      kind,
+      version,
+      kekId,
+      sealed,
+      credential.publicPart,
+      credential.fingerprint,
+      credential.serial,
+      credential.validUntil,
+    ]);
+  }
+}
+
+/** Halves of a pair are a mistake, not a wish to replace half. */
+function assertWholePairs(input: PutCredentialsDto): void {
+  const half = (a: unknown, b: unknown): boolean => (a === undefined) !== (b === undefined);
+  const errors = [
+    ...(half(input.client_certificate_pem, input.client_key_pem)
+      ? [{ field: 'client_certificate_pem', message: 'goes together with client_key_pem' }]
+      : []),
+    ...(half(input.wechatpay_public_key_id, input.wechatpay_public_key_pem)
+      ? [{ field: 'wechatpay_public_key_id', message: 'goes together with wechatpay_public_key_pem' }]
+      : []),
+    ...(input.client_certificate_p12 !== undefined && input.client_certificate_pem !== undefined
+      ? [{ field: 'client_certificate_p12', message: 'is sent instead of client_certificate_pem, not with it' }]
+      : []),
+    ...(input.client_certificate_p12_password !== undefined && input.client_certificate_p12 === undefined
+      ? [{ field: 'client_certificate_p12_password', message: 'goes together with client_certificate_p12' }]
+      : []),
+  ];
+  if (errors.length > 0) throw new AppError('validation_failed', 'Half of a pair is missing.', { errors });
+}
