@@ -1,0 +1,108 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Caller } from '../access/caller.js';
+import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
+import { newUuid, publicId } from '../common/ids.js';
+import { AppError } from '../common/problem.js';
+import { Settings } from '../config/settings.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { MerchantDirectory } from '../merchants/merchant-account.js';
+import { beginCall, finishCall } from './gateway-call-log.js';
+import { ORDER_GATEWAY, type OrderGateway } from './order-gateway.port.js';
+import { OrderInquiry, refusedBy } from './order-inquiry.js';
+import { type OrderRow, type OrderView, ORDER_COLUMNS, orderView } from './order.view.js';
+import type { ListOrdersQuery } from './orders.dto.js';
+import { OrdersService } from './orders.service.js';
+
+const LIST_SQL = `
+  SELECT ${ORDER_COLUMNS} FROM payment_order o
+  WHERE ($1::uuid IS NULL OR o.id < $1) AND ($2::timestamptz IS NULL OR o.created_at >= $2)
+    AND ($3::timestamptz IS NULL OR o.created_at < $3) AND ($4::bigint IS NULL OR o.amount_fen >= $4)
+    AND ($5::bigint IS NULL OR o.amount_fen <= $5) AND ($6::text[] IS NULL OR o.appid = ANY($6))
+    AND ($7::text[] IS NULL OR o.status = ANY($7)) AND ($8::text IS NULL OR o.mch_id = $8)
+    AND ($9::text IS NULL OR o.appid = $9) AND ($10::text IS NULL OR o.out_trade_no = $10)
+    AND ($11::text IS NULL OR o.transaction_id = $11)
+  ORDER BY o.id DESC LIMIT $12`;
+
+/** What callers do with an order after it was made: list, sync, close. */
+@Injectable()
+export class OrderActions {
+  constructor(
+    private readonly uow: UnitOfWork,
+    private readonly settings: Settings,
+    private readonly merchants: MerchantDirectory,
+    private readonly orders: OrdersService,
+    private readonly inquiry: OrderInquiry,
+    @Inject(ORDER_GATEWAY) private readonly gateway: OrderGateway,
+  ) {}
+
+  /** One page, newest first. */
+  async list(caller: Caller, query: ListOrdersQuery): Promise<Page<OrderView>> {
+    const range = rangeOf(query);
+    const rows = await this.uow.query<OrderRow>(LIST_SQL, [
+      range.before,
+      range.createdGte,
+      range.createdLt,
+      range.amountGte,
+      range.amountLte,
+      caller.appids,
+      query.status?.split(',') ?? null,
+      query.mch_id ?? null,
+      query.appid ?? null,
+      query.out_trade_no ?? null,
+      query.transaction_id ?? null,
+      range.limit + 1,
+    ]);
+    return pageOf(
+      rows,
+      range.limit,
+      (row) => orderView(row, this.settings),
+      (row) => row.id,
+    );
+  }
+
+  /** The order after WeChat's answer. 503 without one, 409 order_mismatch when WeChat shows another order. */
+  async sync(caller: Caller, id: string): Promise<OrderRow> {
+    const order = await this.orders.get(caller, id);
+    const { answer, booked } = await this.inquiry.refresh(order);
+    if (answer.outcome === 'unavailable') throw new AppError('wechat_unavailable', 'WeChat did not answer.');
+    if (answer.outcome === 'refused') throw refusedBy(answer);
+    if (booked?.result === 'refused') {
+      throw new AppError('order_mismatch', booked.reason ?? 'WeChat shows another order.', { status: 409 });
+    }
+    return this.orders.get(caller, id);
+  }
+
+  /** Closes an unpaid order at WeChat; one that is closed already is answered as it is. */
+  async close(caller: Caller, id: string): Promise<OrderRow> {
+    const order = await this.orders.get(caller, id);
+    if (order.status === 'closed') return order;
+    if (order.status === 'paid') throw new AppError('order_already_paid', `Order ${order.out_trade_no} is paid.`);
+    const { mch_id: mchId, appid, out_trade_no: outTradeNo } = order;
+    const callId = newUuid();
+    const apiVersion = (await this.merchants.byMchId(mchId))?.apiVersion ?? 'v2';
+    await beginCall(this.uow, { callId, kind: 'order_close', mchId, orderId: order.id, apiVersion });
+    const answer = await this.gateway.close({ callId, mchId, appid, outTradeNo });
+    await finishCall(this.uow, callId, answer);
+    switch (answer.outcome) {
+      case 'closed':
+      case 'not_found':
+        await this.uow.query(
+          `UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now())
+           WHERE id = $1 AND status = 'created'`,
+          [order.id],
+        );
+        break;
+      case 'paid':
+        await this.inquiry.refresh(order);
+        break;
+      case 'refused':
+        throw refusedBy(answer);
+      default:
+        throw new AppError('wechat_unavailable', 'WeChat did not answer; the order is as it was.');
+    }
+    const now = await this.orders.get(caller, publicId('order', order.id));
+    if (now.status === 'paid') throw new AppError('order_already_paid', `Order ${outTradeNo} was paid meanwhile.`);
+    if (now.status === 'created') throw new AppError('wechat_unavailable', 'WeChat did not prove what became of it.');
+    return now;
+  }
+}
