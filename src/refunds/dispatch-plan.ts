@@ -1,0 +1,88 @@
+import type { EntityManager } from 'typeorm';
+import type { MoveBooking } from './bookings.js';
+import { PROBE_GAP_SECONDS, SLOTS_PER_CLAIM_MAX } from './limits.js';
+import type { Rate } from './merchant-rate.js';
+
+/** A merchant with something to send or to resume now. */
+export interface MerchantWork {
+  readonly mch_id: string;
+  readonly api_version: 'v2' | 'v3';
+  /** Due refunds, counted up to one claim. */
+  readonly due: number;
+}
+
+/** Merchants that have due refunds and may send, owe a probe, or have blocked refunds to release. One round trip. */
+export const WORK_SQL = `
+  WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now)
+  SELECT m.mch_id, m.api_version, d.due::integer
+  FROM clock c, merchant m JOIN merchant_rate q ON q.mch_id = m.mch_id,
+    LATERAL (SELECT count(*) AS due FROM (
+      SELECT 1 FROM refund r WHERE r.mch_id = m.mch_id AND r.next_attempt_at <= (SELECT now FROM clock)
+      LIMIT ${SLOTS_PER_CLAIM_MAX}) x) d
+  WHERE m.enabled AND (q.release_blocked
+    OR (q.pause_reason = 'configuration' AND q.next_probe_at <= c.now)
+    OR (d.due > 0 AND (q.pause_reason IS NULL OR q.paused_until <= c.now)))`;
+
+/** What a merchant may send by its pause: as many as slots allow, one probe, or nothing. */
+export type Permission =
+  | { readonly kind: 'free' }
+  | { readonly kind: 'probe'; readonly only: string | null; readonly gapSeconds: number }
+  | { readonly kind: 'none' };
+
+/** Reads the pause of a locked rate row. A pause with an end that has passed is over by itself. */
+export function permissionOf(rate: Rate): Permission {
+  if (rate.pauseReason === null) return { kind: 'free' };
+  if (rate.pauseReason === 'too_many_requests') {
+    const over = rate.pausedUntil !== null && rate.pausedUntil.getTime() <= rate.nowMs;
+    return over ? { kind: 'free' } : { kind: 'none' };
+  }
+  const due = rate.nextProbeAt !== null && rate.nextProbeAt.getTime() <= rate.nowMs;
+  return due ? { kind: 'probe', only: rate.probeRefundId, gapSeconds: PROBE_GAP_SECONDS } : { kind: 'none' };
+}
+
+const CONFIGURATION_BLOCKED_SQL = `
+  SELECT id, order_id FROM refund
+  WHERE mch_id = $1 AND state = 'blocked' AND failure_code = 'configuration' ORDER BY id LIMIT $2`;
+
+const ENDED_PAUSE_SQL = `
+  UPDATE merchant_rate SET release_blocked = $2,
+    paused_at = CASE WHEN pause_reason = 'too_many_requests' AND paused_until <= (SELECT tuikuan_now()) THEN NULL ELSE paused_at END,
+    pause_reason = CASE WHEN pause_reason = 'too_many_requests' AND paused_until <= (SELECT tuikuan_now()) THEN NULL ELSE pause_reason END
+  WHERE mch_id = $1`;
+
+/** Clears a pause that has run out and says whether blocked refunds remain to be released. */
+export async function noteRelease(tx: EntityManager, mchId: string, moreBlocked: boolean): Promise<void> {
+  await tx.query(ENDED_PAUSE_SQL, [mchId, moreBlocked]);
+}
+
+/** The moves that queue a merchant's refunds blocked by configuration, oldest first; never those with too many attempts. */
+export async function releases(tx: EntityManager, mchId: string, count: number): Promise<MoveBooking[]> {
+  const rows = await tx.query<{ id: string; order_id: string }[]>(CONFIGURATION_BLOCKED_SQL, [mchId, count]);
+  return rows.map((row) => ({
+    kind: 'move',
+    refundId: row.id,
+    orderId: row.order_id,
+    cause: 'configuration',
+    sourceId: null,
+    to: 'queued',
+    from: ['blocked'],
+  }));
+}
+
+const RUN_OUT_SQL = `
+  SELECT id, order_id, lease_token FROM refund
+  WHERE lease_until < (SELECT tuikuan_now()) AND state = 'submitting' ORDER BY lease_until LIMIT 100`;
+
+/** The moves for sends whose lease ran out: a lost answer is unknown, in doubt since the claim, and asked for at once. */
+export async function runOutLeases(tx: EntityManager): Promise<MoveBooking[]> {
+  const rows = await tx.query<{ id: string; order_id: string; lease_token: string }[]>(RUN_OUT_SQL);
+  return rows.map((row) => ({
+    kind: 'move',
+    refundId: row.id,
+    orderId: row.order_id,
+    cause: 'lease',
+    sourceId: row.lease_token,
+    to: 'outcome_unknown',
+    from: ['submitting'],
+  }));
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import type { Fen } from '../common/fen.js';
+import { REFUND_COLUMNS } from './refund.view.js';
+
+/** A refund to reserve, as {@link INTAKE_SQL} reads it. `amount_fen` null means all that is left. */
+export interface IntakeRow {
+  readonly id: string;
+  readonly order_id: string;
+  readonly out_refund_no: string;
+  readonly amount_fen: Fen | null;
+  readonly idempotency_key: string | null;
+  readonly request_digest: string;
+  readonly reason: string | null;
+  readonly items: unknown;
+  readonly funds_account: string | null;
+  readonly note: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly created_by: string;
+  /** The closed refund this one replaces. */
+  readonly replaces: string | null;
+}
+
+/**
+ * Reserves, inserts and writes the first event in one statement. The order's row lock and the guard of its UPDATE are the check,
+ * so no two requests can both pass it. It takes a list with at most one refund per order and answers the refunds it made: one
+ * whose order is not paid, out of its window, out of money or out of refunds is left out. A number or key that exists raises
+ * 23505, and nothing of the list is stored. $1 the list, $2 refunds per order, $3 window in days.
+ */
+export const INTAKE_SQL = `
+  WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
+  asked AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS v(id uuid, order_id uuid, out_refund_no text, amount_fen bigint,
+      idempotency_key text, request_digest text, reason text, items jsonb, funds_account text, note text, metadata jsonb,
+      created_by text, replaces uuid)),
+  locked AS MATERIALIZED (
+    SELECT a.id, p.id AS order_id,
+      coalesce(a.amount_fen, p.paid_fen - p.reserved_fen - p.refunded_fen - p.outside_fen) AS take_fen
+    FROM asked a JOIN payment_order p ON p.id = a.order_id ORDER BY p.id FOR UPDATE OF p),
+  reserved AS (
+    UPDATE payment_order o
+    SET reserved_fen = o.reserved_fen + l.take_fen, refund_count = o.refund_count + 1, updated_at = c.now
+    FROM locked l, clock c
+    WHERE o.id = l.order_id AND o.status = 'paid' AND o.refund_count < $2::integer
+      AND c.now < o.paid_at + make_interval(days => $3::integer)
+      AND l.take_fen BETWEEN 1 AND o.paid_fen - o.reserved_fen - o.refunded_fen - o.outside_fen
+    RETURNING l.id, l.take_fen, o.id AS order_id, o.mch_id, o.appid, o.next_send_at),
+  made AS (
+    INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, amount_fen, state, state_since, source, idempotency_key,
+      request_digest, reason, items, funds_account, note, metadata, next_attempt_at, created_by, created_at, updated_at, replaces)
+    SELECT a.id, r.order_id, r.mch_id, r.appid, a.out_refund_no, r.take_fen, 'queued', c.now, 'api', a.idempotency_key,
+      decode(a.request_digest, 'hex'), a.reason, a.items, a.funds_account, a.note, a.metadata,
+      greatest(c.now, r.next_send_at), a.created_by, c.now, c.now, a.replaces
+    FROM asked a JOIN reserved r ON r.id = a.id, clock c
+    RETURNING *),
+  event AS (
+    INSERT INTO refund_event (refund_id, seq, to_state, cause, actor, at)
+    SELECT m.id, 1, m.state, 'request', m.created_by, (SELECT tuikuan_now()) FROM made m)
+  SELECT ${REFUND_COLUMNS} FROM made r JOIN payment_order o ON o.id = r.order_id`;
+
+/** A digest that is equal for equal requests whatever the order of their keys (design.md 8); hex. */
+export function requestDigest(body: unknown): string {
+  return createHash('sha256').update(canonicalJson(body)).digest('hex');
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const entries = Object.entries(value)
+    .filter(([, entry]) => entry !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, entry]) => `${JSON.stringify(key)}:${canonicalJson(entry)}`);
+  return `{${entries.join(',')}}`;
+}

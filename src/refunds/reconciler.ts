@@ -1,0 +1,168 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { newUuid } from '../common/ids.js';
+import { log } from '../common/log.js';
+import { Settings } from '../config/settings.js';
+import { WorkerUnitOfWork } from '../database/unit-of-work.js';
+import { beginCall, finishCall } from '../orders/gateway-call-log.js';
+import type { Booked, ProofBooking } from './bookings.js';
+import { takeInExternal } from './external-refunds.js';
+import { type ClaimedQuery, claimQueries, RefundInquiry } from './inquiry.js';
+import { QUERIES_PER_SECOND, QUERY_GAPS_SECONDS } from './limits.js';
+import { type ApiVersion, REFUND_GATEWAY, type RefundGateway, type ShownRefund } from './refund-gateway.port.js';
+import { RefundLedger } from './refund-ledger.js';
+
+const POLL_MS = 500;
+const QUERIES_PER_CLAIM = 20;
+const IN_FLIGHT_MAX = 60;
+
+const WORK_SQL = `
+  SELECT m.mch_id FROM merchant m
+  WHERE EXISTS (SELECT 1 FROM refund r WHERE r.mch_id = m.mch_id AND r.next_query_at <= (SELECT tuikuan_now()))`;
+
+/** Hands out query slots, 100/s per merchant over all instances: the first slot and the delay until it, in ms. */
+const QUERY_SLOTS_SQL = `
+  UPDATE merchant_rate q SET next_query_slot_at = greatest(q.next_query_slot_at, c.now) + make_interval(secs => $2::float8 / ${QUERIES_PER_SECOND})
+  FROM (SELECT tuikuan_now() AS now) c WHERE q.mch_id = $1
+  RETURNING greatest(0, extract(epoch FROM q.next_query_slot_at - c.now) * 1000 - $2::float8 * 1000 / ${QUERIES_PER_SECOND}) AS delay_ms`;
+
+/** Orders whose refunds are to be listed: WeChat showed trade_state REFUND, perhaps for refunds that are not ours. */
+const LISTINGS_SQL = `
+  UPDATE payment_order o SET refunds_query_at = (SELECT tuikuan_now()) + make_interval(secs => ${QUERY_GAPS_SECONDS[3]})
+  FROM (SELECT id FROM payment_order WHERE refunds_query_at <= (SELECT tuikuan_now())
+    ORDER BY refunds_query_at LIMIT 10 FOR UPDATE SKIP LOCKED) d, merchant m
+  WHERE o.id = d.id AND m.mch_id = o.mch_id
+  RETURNING o.id, o.mch_id, o.appid, o.out_trade_no, m.api_version`;
+
+interface Listing {
+  readonly id: string;
+  readonly mch_id: string;
+  readonly appid: string;
+  readonly out_trade_no: string;
+  readonly api_version: ApiVersion;
+}
+
+/**
+ * Asks WeChat for every refund whose outcome is open, by the rhythm of limits.ts, and lists the refunds of orders that may hold
+ * some of the merchant platform. It promises that no open refund is ever forgotten; what an answer means is the ledger's.
+ */
+@Injectable()
+export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly inFlight = new Set<Promise<void>>();
+  private stopping = false;
+  private wakeUp: () => void = () => undefined;
+  private loop: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly uow: WorkerUnitOfWork,
+    private readonly inquiry: RefundInquiry,
+    private readonly ledger: RefundLedger,
+    private readonly settings: Settings,
+    @Inject(REFUND_GATEWAY) private readonly gateway: RefundGateway,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    if (this.settings.role !== 'api') this.loop = this.run();
+  }
+
+  /** Claims nothing more and waits for the questions under way. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stopping = true;
+    this.wakeUp();
+    await this.loop;
+    await Promise.all(this.inFlight);
+  }
+
+  /** Looks for due queries now instead of at the next poll. */
+  wake(): void {
+    this.wakeUp();
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopping) {
+      try {
+        await this.tick();
+      } catch (error) {
+        log.error('reconciliation stopped for a moment', { cause: error });
+      }
+      await Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => (this.wakeUp = resolve))]);
+    }
+  }
+
+  private async tick(): Promise<void> {
+    for (const { mch_id: mchId } of await this.uow.query<{ mch_id: string }>(WORK_SQL, [])) {
+      const room = Math.min(QUERIES_PER_CLAIM, IN_FLIGHT_MAX - this.inFlight.size);
+      if (room <= 0) return;
+      const { queries, delayMs } = await this.uow.run((tx) => claimWithSlots(tx, mchId, room));
+      queries.forEach((query, place) => this.track(this.ask(query, delayMs + (place * 1000) / QUERIES_PER_SECOND)));
+    }
+    const listings = await this.uow.query<Listing>(LISTINGS_SQL, []);
+    for (const listing of listings) this.track(this.list(listing));
+  }
+
+  private track(work: Promise<void>): void {
+    const tracked = work
+      .catch((error: unknown) => log.error('a query could not be booked; it is asked again', { cause: error }))
+      .finally(() => this.inFlight.delete(tracked));
+    this.inFlight.add(tracked);
+  }
+
+  private async ask(query: ClaimedQuery, delayMs: number): Promise<void> {
+    await sleep(delayMs);
+    await this.inquiry.ask(this.uow, query);
+  }
+
+  /** Lists all refunds of an order and books each: ours as proof, others as external. */
+  private async list(listing: Listing): Promise<void> {
+    const callId = newUuid();
+    const order = { mchId: listing.mch_id, appid: listing.appid, apiVersion: listing.api_version };
+    const call = { callId, kind: 'refund_query' as const, orderId: listing.id, ...order };
+    await this.uow.run((tx) => beginCall(tx, call));
+    const answer = await this.gateway.list({ callId, outTradeNo: listing.out_trade_no, ...order });
+    for (const shown of answer.refunds) await this.bookListed(shown, callId, listing);
+    await this.uow.run(async (tx) => {
+      await finishCall(tx, callId, answer);
+      if (answer.complete) {
+        await tx.query('UPDATE payment_order SET refunds_query_at = NULL WHERE id = $1', [listing.id]);
+      }
+    });
+  }
+
+  private async bookListed(shown: ShownRefund, callId: string, listing: Listing): Promise<void> {
+    const booked = await this.uow.run(async (tx): Promise<Booked[]> => {
+      const taken = await takeInExternal(tx, shown, { callId, apiVersion: listing.api_version });
+      if (taken.result !== 'known') return 'incident' in taken ? [taken] : [];
+      return this.ledger.book(tx, await proofsOf(tx, shown, callId));
+    });
+    this.ledger.report(booked);
+  }
+}
+
+async function claimWithSlots(
+  tx: EntityManager,
+  mchId: string,
+  count: number,
+): Promise<{ queries: ClaimedQuery[]; delayMs: number }> {
+  await tx.query('SELECT 1 FROM merchant_rate WHERE mch_id = $1 FOR UPDATE', [mchId]);
+  const queries = await claimQueries(tx, mchId, { count, only: null });
+  if (queries.length === 0) return { queries, delayMs: 0 };
+  const [rows] = await tx.query<[{ delay_ms: string }[], number]>(QUERY_SLOTS_SQL, [mchId, queries.length]);
+  return { queries, delayMs: Number(rows[0]?.delay_ms ?? 0) };
+}
+
+async function proofsOf(tx: EntityManager, shown: ShownRefund, callId: string): Promise<ProofBooking[]> {
+  const rows = await tx.query<{ id: string; order_id: string }[]>(
+    'SELECT id, order_id FROM refund WHERE mch_id = $1 AND out_refund_no = $2',
+    [shown.mchId, shown.outRefundNo],
+  );
+  return rows.map((row) => ({
+    kind: 'proof',
+    refundId: row.id,
+    orderId: row.order_id,
+    cause: 'query',
+    sourceId: callId,
+    shown,
+    askedAt: null,
+  }));
+}

@@ -1,0 +1,147 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { assert } from '../common/assert.js';
+import type { Fen } from '../common/fen.js';
+import { incident } from '../common/log.js';
+import { Settings } from '../config/settings.js';
+import type { AnyBooking, Booked, LockedOrder, LockedRefund } from './bookings.js';
+import { type Change, decide } from './decide.js';
+import { BOOK_SQL, LOCK_SQL, lockedOrderOf, lockedRefundOf, recordOf, type LockedRow } from './ledger-rows.js';
+import { hasRoom, moveMoney, refundableFen } from './money.js';
+import { REFUND_STATES, type RefundState } from './states.js';
+import { settleWaitingNotices } from './waiting-notices.js';
+
+interface EventRow {
+  readonly refund_id: string;
+  readonly seq: number;
+  readonly from_state: RefundState;
+  readonly to_state: RefundState;
+  readonly cause: string;
+  readonly source_id: string | null;
+  readonly actor: string | null;
+  readonly incident: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** Rows under their locks and what the bookings made of them so far. */
+interface Batch {
+  readonly now: Date;
+  readonly orders: Map<string, LockedOrder>;
+  readonly spacingFreed: Set<string>;
+  readonly refunds: Map<string, LockedRefund>;
+  readonly events: EventRow[];
+}
+
+/**
+ * The one door to a refund's state: answers, queries, notices, callers and the clock all pass `book`.
+ * It locks the orders, then the refunds, each in id order; decides by the tables of states.ts; moves the money in the order's
+ * counters; and writes refunds, orders and one event per change in one statement. It takes a list, so a batch costs two round
+ * trips. It leaves sending, asking and answering to others. The only other writers are its set forms: intake and claim.
+ */
+@Injectable()
+export class RefundLedger {
+  constructor(private readonly settings: Settings) {}
+
+  /** Books in the order given and says what became of each. Incidents are for `report`, after the commit. */
+  async book(tx: EntityManager, bookings: readonly AnyBooking[]): Promise<Booked[]> {
+    if (bookings.length === 0) return [];
+    const batch = await this.lock(tx, bookings);
+    const booked = bookings.map((booking) => this.apply(batch, booking));
+    await tx.query(BOOK_SQL, [
+      JSON.stringify([...batch.refunds.values()].map(recordOf)),
+      JSON.stringify(
+        [...batch.orders.values()].map((order) => ({
+          id: order.id,
+          reserved_fen: order.reservedFen,
+          refunded_fen: order.refundedFen,
+          outside_fen: order.outsideFen,
+          refund_count: order.refundCount,
+          frees_spacing: batch.spacingFreed.has(order.id),
+        })),
+      ),
+      JSON.stringify(batch.events),
+    ]);
+    await settleWaitingNotices(tx, bookings);
+    return booked;
+  }
+
+  /** Reports the incidents of a committed booking: one error line and one counter each. */
+  report(booked: readonly Booked[]): void {
+    for (const { refundId, incident: code, from, to, reason } of booked) {
+      if (code !== null) incident(code, { refundId, from, to, ...(reason !== undefined && { reason }) });
+    }
+  }
+
+  private async lock(tx: EntityManager, bookings: readonly AnyBooking[]): Promise<Batch> {
+    const rows = await tx.query<LockedRow[]>(LOCK_SQL, [
+      [...new Set(bookings.map((booking) => booking.orderId))],
+      [...new Set(bookings.map((booking) => booking.refundId))],
+    ]);
+    const first = rows[0];
+    assert(first, 'a booking names a refund that exists');
+    return {
+      now: first.now,
+      orders: new Map(rows.map((row) => [row.order_id, lockedOrderOf(row)])),
+      spacingFreed: new Set(),
+      refunds: new Map(rows.map((row) => [row.id, lockedRefundOf(row)])),
+      events: [],
+    };
+  }
+
+  private apply(batch: Batch, booking: AnyBooking): Booked {
+    const refund = batch.refunds.get(booking.refundId);
+    const order = refund && batch.orders.get(refund.orderId);
+    assert(refund && order, 'a booking names a refund of its order');
+    const from = refund.state;
+    const change = this.withRoom(order, refund, booking, decide(refund, order, booking, batch.now));
+    const to = change.fields.state ?? from;
+    const bookedOutside = to === from ? refund.bookedOutside : this.moveMoney(order, refund, to);
+    const overPaid = order.reservedFen + order.refundedFen + order.outsideFen > order.paidFen;
+    Object.assign(refund, change.fields, { bookedOutside });
+    if (change.freesSpacing) batch.spacingFreed.add(order.id);
+    const code = change.event?.incident ?? (overPaid && to !== from ? 'more_than_paid' : null);
+    if (change.event) {
+      refund.version += 1;
+      batch.events.push({
+        refund_id: refund.id,
+        seq: refund.version,
+        from_state: from,
+        to_state: to,
+        cause: booking.cause,
+        source_id: booking.sourceId,
+        actor: booking.actor ?? null,
+        incident: code,
+        detail: change.event.detail,
+      });
+    }
+    assert(to === from || change.event, 'every change of state has its event');
+    const { result, reason } = change;
+    return { refundId: refund.id, result, from, to, incident: code, ...(reason !== undefined && { reason }) };
+  }
+
+  private moveMoney(order: LockedOrder, refund: LockedRefund, to: RefundState): boolean {
+    return moveMoney(order, refund, to, this.settings.refundsPerOrderMax);
+  }
+
+  /** A caller's move out of a released state reserves again, so it is checked as an intake is. */
+  private withRoom(order: LockedOrder, refund: LockedRefund, booking: AnyBooking, change: Change): Change {
+    const to = change.fields.state;
+    if (booking.kind !== 'move' || to === undefined) return change;
+    const reservesAgain = REFUND_STATES[refund.state].money === 'released' && REFUND_STATES[to].money === 'reserved';
+    if (!reservesAgain || hasRoom(order, refund.amountFen, this.settings.refundsPerOrderMax)) return change;
+    const tooMuch: boolean = refund.amountFen > refundableFen(order);
+    const reason = tooMuch ? 'amount_exceeds_refundable' : 'refund_count_exceeded';
+    return { result: 'refused', reason, fields: {}, event: null };
+  }
+
+  /** Adds what WeChat shows under a refund's number with another amount to the order's outside money; kept on the refund. */
+  async bookShownAmount(tx: EntityManager, refundId: string, shownFen: Fen): Promise<void> {
+    await tx.query(SHOWN_AMOUNT_SQL, [refundId, shownFen]);
+  }
+}
+
+/** Counts once: a second resolve of the same sight changes nothing. Runs after `book` has locked order and refund. */
+const SHOWN_AMOUNT_SQL = `
+  WITH marked AS (
+    UPDATE refund SET outside_shown_fen = $2::bigint WHERE id = $1 AND outside_shown_fen IS NULL RETURNING order_id)
+  UPDATE payment_order o SET outside_fen = o.outside_fen + $2::bigint FROM marked m WHERE o.id = m.order_id`;

@@ -1,0 +1,194 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Injectable } from '@nestjs/common';
+import type { Caller } from '../access/caller.js';
+import { assert } from '../common/assert.js';
+import type { Fen } from '../common/fen.js';
+import { newUuid, publicId } from '../common/ids.js';
+import { AppError } from '../common/problem.js';
+import { Settings } from '../config/settings.js';
+import { constraintOf, isLockTimeout, UnitOfWork } from '../database/unit-of-work.js';
+import { Dispatcher } from './dispatcher.js';
+import { INTAKE_SQL, type IntakeRow, requestDigest } from './intake.js';
+import { REFUND_COLUMNS, type RefundRow } from './refund.view.js';
+import { type RefundTarget, RefundTargets } from './refund-targets.js';
+
+/** A wish for a refund; the same fields as POST /v1/refunds. */
+export interface RefundWish {
+  readonly order?: string;
+  readonly out_trade_no?: string;
+  readonly transaction_id?: string;
+  readonly mch_id?: string;
+  readonly appid?: string;
+  readonly amount?: Fen;
+  readonly out_refund_no?: string;
+  readonly reason?: string;
+  readonly items?: readonly { readonly ref: string; readonly amount: Fen; readonly quantity?: number }[];
+  readonly funds_account?: 'AVAILABLE';
+  readonly note?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** `replayed` is true when this number or key was asked for before and nothing new was reserved. */
+export interface Requested {
+  readonly refund: RefundRow;
+  readonly replayed: boolean;
+}
+
+const TWIN_WAIT_MS = 1000;
+const NUMBER_CONSTRAINTS = ['refund_out_refund_no_key', 'refund_idempotency_key_key'];
+
+/**
+ * Asks for refunds. It promises that a request is reserved on its order and committed before it is answered, that a repeat by
+ * number or key gives the first refund back, and that no sum of requests exceeds what was paid. Sending is the dispatcher's,
+ * every later change the ledger's.
+ */
+@Injectable()
+export class RefundsService {
+  /** Requests of this process under way, by number and by key. */
+  private readonly underWay = new Map<string, Promise<unknown>>();
+
+  constructor(
+    private readonly uow: UnitOfWork,
+    private readonly settings: Settings,
+    private readonly targets: RefundTargets,
+    private readonly dispatcher: Dispatcher,
+  ) {}
+
+  /**
+   * Reserves a refund, or gives back the one that this number or key stands for.
+   * Throws AppError with the codes of design.md 8; nothing is stored then.
+   */
+  async requestRefund(caller: Caller, wish: RefundWish, idempotencyKey: string | null = null): Promise<Requested> {
+    if (wish.out_refund_no === undefined && idempotencyKey === null) {
+      throw new AppError('idempotency_key_required', 'The request names neither out_refund_no nor an Idempotency-Key.');
+    }
+    const target = await this.targets.find(caller, wish);
+    const names = [wish.out_refund_no, idempotencyKey]
+      .map((name, place) => (name == null ? null : `${target.mch_id}/${place === 0 ? '' : target.appid}/${name}`))
+      .filter((name) => name !== null);
+    await this.waitForTwin(names);
+    const work = this.reserveOrReplay(caller, wish, idempotencyKey, target);
+    for (const name of names) this.underWay.set(name, work);
+    try {
+      return await work;
+    } finally {
+      for (const name of names) if (this.underWay.get(name) === work) this.underWay.delete(name);
+    }
+  }
+
+  private async waitForTwin(names: readonly string[]): Promise<void> {
+    const twins = names.map((name) => this.underWay.get(name)).filter((twin) => twin !== undefined);
+    if (twins.length === 0) return;
+    const done = Promise.allSettled(twins).then(() => true);
+    if (await Promise.race([done, sleep(TWIN_WAIT_MS, false)])) return;
+    throw new AppError('idempotency_key_in_use', 'The same refund is being asked for by another request.');
+  }
+
+  private async reserveOrReplay(
+    caller: Caller,
+    wish: RefundWish,
+    idempotencyKey: string | null,
+    target: RefundTarget,
+  ): Promise<Requested> {
+    const digest = digestOf(wish, target.id);
+    const known = async (): Promise<Requested | null> => this.replay(target, wish, idempotencyKey, digest);
+    if (!target.enabled) {
+      const replayed = await known();
+      if (replayed) return replayed;
+      throw new AppError('merchant_disabled', `Merchant ${target.mch_id} is disabled.`);
+    }
+    const id = newUuid();
+    const row: IntakeRow = {
+      id,
+      order_id: target.id,
+      out_refund_no: wish.out_refund_no ?? publicId('refund', id),
+      amount_fen: wish.amount ?? null,
+      idempotency_key: idempotencyKey,
+      request_digest: digest,
+      reason: wish.reason ?? null,
+      items: wish.items ?? null,
+      funds_account: wish.funds_account ?? null,
+      note: wish.note ?? null,
+      metadata: wish.metadata ?? {},
+      created_by: caller.id,
+      replaces: null,
+    };
+    const refund = await this.reserve(row);
+    if (refund) {
+      this.dispatcher.wake();
+      return { refund, replayed: false };
+    }
+    return (await known()) ?? { refund: await this.explain(target, wish, row), replayed: false };
+  }
+
+  /** Null when the order did not allow it or the number or key exists; the slow path says which. */
+  private async reserve(row: IntakeRow): Promise<RefundRow | null> {
+    const { refundsPerOrderMax, refundWindowDays } = this.settings;
+    try {
+      const rows = await this.uow.query<RefundRow>(INTAKE_SQL, [
+        JSON.stringify([row]),
+        refundsPerOrderMax,
+        refundWindowDays,
+      ]);
+      return rows[0] ?? null;
+    } catch (error) {
+      if (NUMBER_CONSTRAINTS.includes(constraintOf(error) ?? '')) return null;
+      if (isLockTimeout(error)) {
+        throw new AppError('temporarily_unavailable', 'The order is held by another request.', { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  /** The refund this number or key stands for, if its request was the same; AppError if it was another. */
+  private async replay(
+    target: RefundTarget,
+    wish: RefundWish,
+    idempotencyKey: string | null,
+    digest: string,
+  ): Promise<Requested | null> {
+    const rows = await this.uow.query<RefundRow>(REPLAY_SQL, [
+      target.mch_id,
+      wish.out_refund_no ?? null,
+      target.appid,
+      idempotencyKey,
+    ]);
+    const byNumber = rows.find((row) => row.out_refund_no === wish.out_refund_no);
+    const byKey = rows.find((row) => idempotencyKey !== null && row.idempotency_key === idempotencyKey);
+    const found = byNumber ?? byKey;
+    if (!found) return null;
+    const same = found.appid === target.appid && found.request_digest?.toString('hex') === digest;
+    if (same) return { refund: found, replayed: true };
+    if (byNumber) {
+      throw new AppError('out_refund_no_conflict', `out_refund_no ${wish.out_refund_no} stands for another refund.`);
+    }
+    throw new AppError('idempotency_key_reused', 'This Idempotency-Key came with another request.');
+  }
+
+  /** Says why the guard refused; reserves once more when its reason has gone meanwhile. */
+  private async explain(target: RefundTarget, wish: RefundWish, row: IntakeRow): Promise<RefundRow> {
+    const refusal = await this.targets.refusal(target.id, wish.amount ?? null);
+    if (refusal) throw refusal;
+    const refund = await this.reserve(row);
+    assert(refund, `the guard of order ${target.id} has a reason`);
+    this.dispatcher.wake();
+    return refund;
+  }
+}
+
+/** Over the validated body with sorted keys before defaults, the order as its id (design.md 8). */
+function digestOf(wish: RefundWish, orderId: string): string {
+  const {
+    order: _order,
+    out_trade_no: _number,
+    transaction_id: _transaction,
+    mch_id: _mch,
+    appid: _app,
+    ...body
+  } = wish;
+  return requestDigest({ ...body, order: publicId('order', orderId) });
+}
+
+const REPLAY_SQL = `
+  SELECT ${REFUND_COLUMNS} FROM refund r JOIN payment_order o ON o.id = r.order_id
+  WHERE r.mch_id = $1 AND (r.out_refund_no = $2 OR (r.appid = $3 AND r.idempotency_key = $4))`;
