@@ -1,0 +1,228 @@
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { Client } from 'undici';
+import { assertOutsideTransaction } from '../database/unit-of-work.js';
+import type { MerchantAccount } from '../merchants/merchant-account.js';
+
+const CONNECT_TIMEOUT_MS = 2000;
+const FIRST_BYTE_TIMEOUT_MS = 10_000;
+const CALL_TIMEOUT_MS = 15_000;
+/** Shorter than what servers usually keep, so that we close first. */
+const IDLE_MS = 30_000;
+const CONNECTIONS_MAX = 128;
+const ANSWER_BYTES_MAX = 256 * 1024;
+
+/** No connection could be had: nothing was written. */
+export class NotConnected extends Error {
+  override readonly name = 'NotConnected';
+}
+
+/** A request of one call. */
+export interface Outgoing {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | null;
+}
+
+/** What came back; `answered` false: written, or perhaps written, and no whole answer. */
+export type Exchange =
+  | { readonly answered: true; readonly status: number; readonly body: Buffer; readonly durationMs: number }
+  | { readonly answered: false; readonly reason: string; readonly durationMs: number };
+
+/** One TLS connection for one request at a time. */
+export class Connection {
+  private readonly client: Client;
+
+  constructor(
+    origin: URL,
+    private readonly socket: TLSSocket,
+    private readonly monotonicMs: () => number,
+    private readonly giveBack: (connection: Connection) => void,
+  ) {
+    this.client = new Client(origin, {
+      // The handshake is done already: connecting is apart from writing, so its failure is known to have sent nothing.
+      connect: (_options, callback) => {
+        if (socket.destroyed) callback(new NotConnected('the connection was closed'), null);
+        else callback(null, socket);
+      },
+      pipelining: 1,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: IDLE_MS,
+      maxResponseSize: ANSWER_BYTES_MAX,
+    });
+  }
+
+  /**
+   * Writes one request and reads the whole answer, then gives the connection back. Never throws: after the first byte every failure
+   * is an answer that is missing. At a deadline the socket is reset, so that no half-sent request lingers in a buffer.
+   */
+  async exchange(request: Outgoing): Promise<Exchange> {
+    assertOutsideTransaction();
+    const startMs = this.monotonicMs();
+    let reason: string | null = null;
+    const resetAfter = (ms: number, why: string): NodeJS.Timeout =>
+      setTimeout(() => {
+        reason = why;
+        this.socket.resetAndDestroy();
+      }, ms);
+    const whole = resetAfter(CALL_TIMEOUT_MS, 'no whole answer in 15 s');
+    const firstByte = resetAfter(FIRST_BYTE_TIMEOUT_MS, 'no answer in 10 s');
+    try {
+      const answer = await this.client.request({ ...request, headers: { ...request.headers } });
+      clearTimeout(firstByte);
+      const body = Buffer.from(await answer.body.arrayBuffer());
+      this.giveBack(this);
+      return { answered: true, status: answer.statusCode, body, durationMs: this.monotonicMs() - startMs };
+    } catch (error) {
+      this.destroy();
+      const cause = error instanceof Error ? error.message : String(error);
+      return { answered: false, reason: reason ?? cause, durationMs: this.monotonicMs() - startMs };
+    } finally {
+      clearTimeout(whole);
+      clearTimeout(firstByte);
+    }
+  }
+
+  /** Gives the connection back unused. */
+  release(): void {
+    this.giveBack(this);
+  }
+
+  get usable(): boolean {
+    return !this.socket.destroyed && this.socket.writable;
+  }
+
+  destroy(): void {
+    this.socket.resetAndDestroy();
+    this.client.destroy().catch(() => undefined);
+  }
+}
+
+/** The connections of one merchant under one certificate; never shared with another. */
+class ConnectionPool {
+  private readonly idle = new Map<Connection, NodeJS.Timeout>();
+  private readonly all = new Set<Connection>();
+  private opening = 0;
+  private closed = false;
+
+  constructor(
+    private readonly origin: URL,
+    private readonly certificate: MerchantAccount['clientCertificate'],
+    private readonly monotonicMs: () => number,
+  ) {}
+
+  async warm(count: number): Promise<number> {
+    const missing = Math.min(count - this.idle.size, CONNECTIONS_MAX - this.all.size - this.opening);
+    await Promise.allSettled(Array.from({ length: Math.max(0, missing) }, async () => this.keep(await this.open())));
+    return Math.min(count, this.idle.size);
+  }
+
+  async take(): Promise<Connection> {
+    for (const [connection, timer] of this.idle) {
+      clearTimeout(timer);
+      this.idle.delete(connection);
+      if (connection.usable) return connection;
+    }
+    if (this.all.size + this.opening >= CONNECTIONS_MAX)
+      throw new NotConnected('all connections of the merchant are busy');
+    return this.open();
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const connection of this.idle.keys()) connection.destroy();
+  }
+
+  private keep(connection: Connection): void {
+    if (this.closed || !connection.usable) return connection.destroy();
+    const timer = setTimeout(() => {
+      this.idle.delete(connection);
+      connection.destroy();
+    }, IDLE_MS);
+    timer.unref();
+    this.idle.set(connection, timer);
+  }
+
+  private async open(): Promise<Connection> {
+    this.opening += 1;
+    try {
+      const socket = await this.handshake();
+      const connection = new Connection(this.origin, socket, this.monotonicMs, (used) => this.keep(used));
+      this.all.add(connection);
+      socket.once('close', () => {
+        clearTimeout(this.idle.get(connection));
+        this.idle.delete(connection);
+        this.all.delete(connection);
+      });
+      return connection;
+    } finally {
+      this.opening -= 1;
+    }
+  }
+
+  private handshake(): Promise<TLSSocket> {
+    return new Promise((resolve, reject) => {
+      const { hostname, port } = this.origin;
+      const socket = connectTls({
+        host: hostname,
+        port: port === '' ? 443 : Number(port),
+        servername: /^[0-9.]+$|:/.test(hostname) ? '' : hostname,
+        minVersion: 'TLSv1.2',
+        ALPNProtocols: ['http/1.1'],
+        ...(this.certificate && {
+          cert: this.certificate.certificatePem,
+          key: this.certificate.privateKeyPem.reveal(),
+        }),
+      });
+      const fail = (reason: string): void => {
+        socket.destroy();
+        reject(new NotConnected(reason));
+      };
+      const timer = setTimeout(() => fail('no connection in 2 s'), CONNECT_TIMEOUT_MS);
+      socket.setNoDelay(true);
+      socket.once('error', (error) => (clearTimeout(timer), fail(error.message)));
+      socket.once('secureConnect', () => {
+        clearTimeout(timer);
+        socket.on('error', () => undefined);
+        resolve(socket);
+      });
+    });
+  }
+}
+
+/** One pool per merchant and certificate fingerprint; a replaced certificate gets a fresh pool and the old one closes. */
+export class Connections {
+  private readonly pools = new Map<string, { readonly fingerprint: string; readonly pool: ConnectionPool }>();
+
+  constructor(
+    private readonly origin: URL,
+    private readonly monotonicMs: () => number,
+  ) {}
+
+  /** Opens connections until `count` are idle, 2 s at most; says how many are. */
+  warm(account: MerchantAccount, count: number): Promise<number> {
+    assertOutsideTransaction();
+    return this.poolOf(account).warm(count);
+  }
+
+  /** An idle connection, or a new one; throws {@link NotConnected}. */
+  take(account: MerchantAccount): Promise<Connection> {
+    assertOutsideTransaction();
+    return this.poolOf(account).take();
+  }
+
+  close(): void {
+    for (const { pool } of this.pools.values()) pool.close();
+  }
+
+  private poolOf(account: MerchantAccount): ConnectionPool {
+    const fingerprint = account.clientCertificate?.fingerprint ?? '';
+    const known = this.pools.get(account.mchId);
+    if (known?.fingerprint === fingerprint) return known.pool;
+    known?.pool.close();
+    const pool = new ConnectionPool(this.origin, account.clientCertificate, this.monotonicMs);
+    this.pools.set(account.mchId, { fingerprint, pool });
+    return pool;
+  }
+}

@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { CLOCK, type Clock } from '../../common/clock.js';
+import { AppError } from '../../common/problem.js';
+import type { MerchantAccount } from '../../merchants/merchant-account.js';
+import { MerchantDirectory } from '../../merchants/merchant-account.js';
+import type {
+  OrderCloseAnswer,
+  OrderGateway,
+  OrderQuery,
+  OrderQueryAnswer,
+  PaymentParameters,
+  PrepayAnswer,
+  PrepayRequest,
+  ShownPayment,
+} from '../../orders/order-gateway.port.js';
+import { Connections } from '../connections.js';
+import { factsOf, type Reading, readAnswer } from './answers.js';
+import { call, nonceOf, signedRequest, V2_PATHS } from './client.js';
+import { shownPayment } from './notices.js';
+import { sign } from './signature.js';
+import { toBeijing } from './times.js';
+
+/** trade_state → what it means for us. Source: WeChat Pay V2, "查询订单". */
+const TRADE_STATES: Readonly<Record<string, { status: ShownPayment['status']; refunded: boolean }>> = {
+  SUCCESS: { status: 'paid', refunded: false },
+  REFUND: { status: 'paid', refunded: true },
+  NOTPAY: { status: 'unpaid', refunded: false },
+  USERPAYING: { status: 'unpaid', refunded: false },
+  PAYERROR: { status: 'unpaid', refunded: false },
+  ACCEPT: { status: 'unpaid', refunded: false },
+  CLOSED: { status: 'closed', refunded: false },
+  REVOKED: { status: 'closed', refunded: false },
+};
+
+const PREPAY_CODES: Readonly<Record<string, PrepayAnswer['outcome']>> = {
+  ORDERPAID: 'paid',
+  ORDERCLOSED: 'closed',
+  SYSTEMERROR: 'unavailable',
+};
+
+const CLOSE_CODES: Readonly<Record<string, OrderCloseAnswer['outcome']>> = {
+  ORDERPAID: 'paid',
+  ORDERCLOSED: 'closed',
+  ORDERNOTEXIST: 'not_found',
+  SYSTEMERROR: 'unavailable',
+};
+
+/** WeChat shows it in the cashier's risk checks only; a server-side order may not know it. */
+const UNKNOWN_ADDRESS = '127.0.0.1';
+
+/** Payment orders over V2. */
+@Injectable()
+export class V2OrderGateway implements OrderGateway {
+  constructor(
+    private readonly merchants: MerchantDirectory,
+    private readonly connections: Connections,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  async prepay(request: PrepayRequest): Promise<PrepayAnswer> {
+    const account = await this.account(request.mchId);
+    const business = {
+      appid: request.appid,
+      body: request.description,
+      out_trade_no: request.outTradeNo,
+      total_fee: String(request.amountFen),
+      spbill_create_ip: request.payerClientIp ?? UNKNOWN_ADDRESS,
+      notify_url: account.notifyUrls.payment,
+      trade_type: 'JSAPI',
+      openid: request.openid,
+      attach: request.attach,
+      time_start: request.expiresAt && toBeijing(request.createdAt),
+      time_expire: request.expiresAt && toBeijing(request.expiresAt),
+    };
+    const { reading, durationMs } = await this.ask(account, V2_PATHS.unifiedOrder, business, request.callId);
+    const facts = { ...factsOf(reading, durationMs), prepayId: null };
+    if (reading.kind === 'refusal') return { ...facts, outcome: PREPAY_CODES[reading.code] ?? 'refused' };
+    if (reading.kind === 'turned_away') return { ...facts, outcome: 'refused' };
+    const prepayId = reading.kind === 'success' ? reading.fields.get('prepay_id') : undefined;
+    return prepayId === undefined ? { ...facts, outcome: 'unavailable' } : { ...facts, outcome: 'prepaid', prepayId };
+  }
+
+  async signPayment(mchId: string, appid: string, prepayId: string): Promise<PaymentParameters> {
+    const account = await this.account(mchId);
+    const parameters = {
+      timeStamp: String(Math.floor(this.clock.wallMs() / 1000)),
+      nonceStr: randomBytes(16).toString('hex'),
+      package: `prepay_id=${prepayId}`,
+      signType: account.signType,
+    };
+    const signed = new Map(Object.entries({ appId: appid, ...parameters }));
+    return { ...parameters, paySign: sign(signed, account.apiV2Key?.current.reveal() ?? '', account.signType) };
+  }
+
+  async query(request: OrderQuery): Promise<OrderQueryAnswer> {
+    const account = await this.account(request.mchId);
+    const business = { appid: request.appid, out_trade_no: request.outTradeNo };
+    const { reading, durationMs } = await this.ask(account, V2_PATHS.orderQuery, business, request.callId);
+    const facts = { ...factsOf(reading, durationMs), shown: null };
+    if (reading.kind === 'refusal' && reading.code === 'ORDERNOTEXIST') return { ...facts, outcome: 'not_found' };
+    if (reading.kind === 'turned_away') return { ...facts, outcome: 'refused' };
+    if (reading.kind === 'refusal') {
+      return { ...facts, outcome: reading.code === 'SYSTEMERROR' ? 'unavailable' : 'refused' };
+    }
+    const shown = reading.kind === 'success' ? shownByQuery(reading, request) : null;
+    return shown ? { ...facts, outcome: 'shown', shown } : { ...facts, outcome: 'unavailable' };
+  }
+
+  async close(request: OrderQuery): Promise<OrderCloseAnswer> {
+    const account = await this.account(request.mchId);
+    const business = { appid: request.appid, out_trade_no: request.outTradeNo };
+    const { reading, durationMs } = await this.ask(account, V2_PATHS.closeOrder, business, request.callId);
+    const facts = factsOf(reading, durationMs);
+    if (reading.kind === 'success') return { ...facts, outcome: 'closed' };
+    if (reading.kind === 'refusal') return { ...facts, outcome: CLOSE_CODES[reading.code] ?? 'refused' };
+    return { ...facts, outcome: reading.kind === 'turned_away' ? 'refused' : 'unavailable' };
+  }
+
+  private async account(mchId: string): Promise<MerchantAccount> {
+    const account = await this.merchants.byMchId(mchId);
+    if (!account?.apiV2Key) throw new AppError('credentials_missing', `Merchant ${mchId} has no APIv2 key.`);
+    return account;
+  }
+
+  private async ask(
+    account: MerchantAccount,
+    path: string,
+    business: Readonly<Record<string, string | null>>,
+    callId: string,
+  ): Promise<{ reading: Reading; durationMs: number }> {
+    const outgoing = signedRequest(account, path, business, nonceOf(callId));
+    const key = account.apiV2Key?.current.reveal();
+    if (!outgoing || key === undefined)
+      return { reading: { kind: 'nothing', code: null, message: 'no key' }, durationMs: 0 };
+    const exchange = await call(this.connections.take(account), outgoing);
+    return { reading: readAnswer(exchange, key, account.signType), durationMs: exchange.durationMs };
+  }
+}
+
+/** An unknown trade_state proves nothing. Some states leave out the number that was asked for. */
+function shownByQuery(reading: Extract<Reading, { kind: 'success' }>, request: OrderQuery): ShownPayment | null {
+  const wechatStatus = reading.fields.get('trade_state') ?? '';
+  const state = TRADE_STATES[wechatStatus];
+  if (!state) return null;
+  const shown = shownPayment(reading.fields, state.status, state.refunded, wechatStatus);
+  return shown.outTradeNo === '' ? { ...shown, outTradeNo: request.outTradeNo } : shown;
+}

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import type { MerchantAccount } from '../../merchants/merchant-account.js';
+import { MerchantDirectory } from '../../merchants/merchant-account.js';
+import type {
+  ListAnswer,
+  PreparedSend,
+  QueryAnswer,
+  RefundGateway,
+  RefundListQuery,
+  RefundQuery,
+  RefundRequest,
+  SendAnswer,
+  ShownRefund,
+} from '../../refunds/refund-gateway.port.js';
+import { fenFromText } from '../../common/fen.js';
+import { Connections, type Connection } from '../connections.js';
+import { factsOf, judgeQuery, judgeSend, type Reading, readAnswer, shownByQuery } from './answers.js';
+import { call, nonceOf, signedRequest, V2_PATHS } from './client.js';
+
+/** refundquery gives ten records a page; an order has at most 50 refunds, and some room for those of the merchant platform. */
+const PAGE_RECORDS = 10;
+const PAGES_MAX = 10;
+const FUNDS_ACCOUNTS: Readonly<Record<string, string>> = { AVAILABLE: 'REFUND_SOURCE_RECHARGE_FUNDS' };
+const MISSING = {
+  code: 'credentials_missing',
+  message: 'the merchant lacks its APIv2 key or its client certificate',
+} as const;
+
+/** Refunds over V2. Decides nothing: it signs, writes, verifies and names what came back. */
+@Injectable()
+export class V2RefundGateway implements RefundGateway {
+  constructor(
+    private readonly merchants: MerchantDirectory,
+    private readonly connections: Connections,
+  ) {}
+
+  async warm(mchId: string, count: number): Promise<number> {
+    const account = await this.merchants.byMchId(mchId);
+    return account?.clientCertificate ? this.connections.warm(account, count) : 0;
+  }
+
+  async prepare(request: RefundRequest): Promise<PreparedSend> {
+    if (request.apiVersion !== 'v2')
+      return obstructed('configuration', 'v3_not_available', 'this version speaks V2 only');
+    const account = await this.merchants.byMchId(request.mchId);
+    const outgoing = account?.clientCertificate
+      ? signedRequest(account, V2_PATHS.refund, refundFields(account, request), nonceOf(request.callId))
+      : null;
+    if (!account || !outgoing) return obstructed('configuration', MISSING.code, MISSING.message);
+    let connection: Connection;
+    try {
+      connection = await this.connections.take(account);
+    } catch (error) {
+      return obstructed('not_sent', 'not_connected', error instanceof Error ? error.message : String(error));
+    }
+    return {
+      obstacle: null,
+      send: async (): Promise<SendAnswer> => {
+        const exchange = await connection.exchange(outgoing);
+        const key = account.apiV2Key?.current.reveal() ?? '';
+        return judgeSend(readAnswer(exchange, key, account.signType), exchange.durationMs);
+      },
+      release: () => connection.release(),
+    };
+  }
+
+  async query(request: RefundQuery): Promise<QueryAnswer> {
+    const business = { appid: request.appid, out_refund_no: request.outRefundNo };
+    const { reading, durationMs } = await this.ask(request.mchId, business, nonceOf(request.callId));
+    return judgeQuery(reading, request.outRefundNo, durationMs);
+  }
+
+  async list(request: RefundListQuery): Promise<ListAnswer> {
+    const refunds: ShownRefund[] = [];
+    let total: number | null = null;
+    for (let page = 0; page < PAGES_MAX; page += 1) {
+      const business = {
+        appid: request.appid,
+        out_trade_no: request.outTradeNo,
+        offset: page === 0 ? null : String(page * PAGE_RECORDS),
+      };
+      const nonce = page === 0 ? nonceOf(request.callId) : randomBytes(16).toString('hex');
+      const { reading, durationMs } = await this.ask(request.mchId, business, nonce);
+      const facts = factsOf(reading, durationMs);
+      if (reading.kind === 'refusal' && reading.code === 'REFUNDNOTEXIST' && page === 0) {
+        return { ...facts, outcome: 'not_found', complete: true, refunds };
+      }
+      if (reading.kind !== 'success') return { ...facts, outcome: 'failed', complete: false, refunds };
+      const records = fenFromText(reading.fields.get('refund_count')) ?? 0;
+      refunds.push(...shownByQuery(reading.fields));
+      total ??= fenFromText(reading.fields.get('total_refund_count')) ?? records;
+      if ((page + 1) * PAGE_RECORDS >= total || records === 0) {
+        return { ...facts, outcome: 'shown', complete: refunds.length >= total, refunds };
+      }
+    }
+    return {
+      outcome: 'failed',
+      code: null,
+      message: 'too many pages',
+      fields: null,
+      durationMs: 0,
+      complete: false,
+      refunds,
+    };
+  }
+
+  private async ask(
+    mchId: string,
+    business: Readonly<Record<string, string | null>>,
+    nonce: string,
+  ): Promise<{ reading: Reading; durationMs: number }> {
+    const account = await this.merchants.byMchId(mchId);
+    const outgoing = account && signedRequest(account, V2_PATHS.refundQuery, business, nonce);
+    if (!account || !outgoing) return { reading: { kind: 'nothing', ...MISSING }, durationMs: 0 };
+    const exchange = await call(this.connections.take(account), outgoing);
+    const key = account.apiV2Key?.current.reveal() ?? '';
+    return { reading: readAnswer(exchange, key, account.signType), durationMs: exchange.durationMs };
+  }
+}
+
+/** The business parameters: equal for every send of one number. The order is always named by out_trade_no. */
+function refundFields(account: MerchantAccount, request: RefundRequest): Record<string, string | null> {
+  return {
+    appid: request.appid,
+    out_trade_no: request.outTradeNo,
+    out_refund_no: request.outRefundNo,
+    total_fee: String(request.totalFen),
+    refund_fee: String(request.refundFen),
+    refund_fee_type: 'CNY',
+    refund_desc: request.reason,
+    refund_account: request.fundsAccount === null ? null : (FUNDS_ACCOUNTS[request.fundsAccount] ?? null),
+    notify_url: account.notifyUrls.refund,
+  };
+}
+
+function obstructed(outcome: 'not_sent' | 'configuration', code: string, message: string): PreparedSend {
+  const answer: SendAnswer = { outcome, code, message, shown: null, fields: null, pauseSeconds: 0, durationMs: 0 };
+  return { obstacle: { outcome, code, message }, send: () => Promise.resolve(answer), release: () => undefined };
+}
