@@ -1,0 +1,182 @@
+import { Injectable } from '@nestjs/common';
+import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
+import { publicId, uuidOf } from '../common/ids.js';
+import { AppError } from '../common/problem.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { Sealer } from '../merchants/sealing.js';
+import { bookPayment } from '../orders/payment-booking.js';
+import { reportPayment } from '../orders/order-inquiry.js';
+import { Reconciler } from '../refunds/reconciler.js';
+import { RefundLedger } from '../refunds/refund-ledger.js';
+import { shownByNotice, shownPayment } from '../wechat-pay/v2/notices.js';
+import { readXml } from '../wechat-pay/v2/xml.js';
+import type { ListNotificationsQuery } from './notifications.dto.js';
+
+/** A stored notice. */
+export interface NotificationRow {
+  readonly id: string;
+  readonly mch_id: string;
+  readonly appid: string | null;
+  readonly kind: 'refund' | 'payment';
+  readonly version: 'v2' | 'v3';
+  readonly received_at: Date;
+  readonly deliveries: number;
+  readonly result: string;
+  readonly reason: string | null;
+  readonly refund_id: string | null;
+  readonly order_id: string | null;
+  readonly kek_id: string;
+  readonly content: Buffer;
+}
+
+/** A notice as operators see it; `content` are the fields that were inside, without sign. */
+export class NotificationView {
+  object: 'notification';
+  id: string;
+  mch_id: string;
+  kind: 'refund' | 'payment';
+  version: 'v2' | 'v3';
+  received_at: string;
+  deliveries: number;
+  result: string;
+  reason?: string;
+  refund?: string;
+  order?: string;
+  content: Record<string, string>;
+}
+
+const COLUMNS = `id, mch_id, appid, kind, version, received_at, deliveries, result, reason, refund_id, order_id, kek_id, content`;
+
+const LIST_SQL = `
+  SELECT ${COLUMNS} FROM notification
+  WHERE ($1::uuid IS NULL OR id < $1) AND ($2::timestamptz IS NULL OR received_at >= $2)
+    AND ($3::timestamptz IS NULL OR received_at < $3) AND ($4::text IS NULL OR mch_id = $4) AND ($5::text IS NULL OR kind = $5)
+    AND ($6::text[] IS NULL OR result = ANY($6)) AND ($7::uuid IS NULL OR refund_id = $7) AND ($8::uuid IS NULL OR order_id = $8)
+  ORDER BY id DESC LIMIT $9`;
+
+const REFUND_OF_NUMBER_SQL = 'SELECT id, order_id FROM refund WHERE mch_id = $1 AND out_refund_no = $2';
+
+const NOTE_SQL = `
+  UPDATE notification SET result = $2, reason = $3, refund_id = coalesce($4, refund_id), order_id = coalesce($5, order_id),
+    query_step = 0, next_query_at = CASE WHEN $6::boolean THEN (SELECT tuikuan_now()) END
+  WHERE id = $1`;
+
+/** Reads the inbox, and works on a notice once more. */
+@Injectable()
+export class Inbox {
+  constructor(
+    private readonly uow: UnitOfWork,
+    private readonly sealer: Sealer,
+    private readonly ledger: RefundLedger,
+    private readonly reconciler: Reconciler,
+  ) {}
+
+  /** AppError notification_not_found. */
+  async get(id: string): Promise<NotificationRow> {
+    const rows = await this.uow.query<NotificationRow>(`SELECT ${COLUMNS} FROM notification WHERE id = $1`, [
+      uuidOf('notification', id),
+    ]);
+    if (!rows[0]) throw new AppError('notification_not_found', `There is no notification ${id}.`);
+    return rows[0];
+  }
+
+  /** One page, newest first. */
+  async list(query: ListNotificationsQuery): Promise<Page<NotificationView>> {
+    const { limit, before, createdGte, createdLt } = rangeOf(query);
+    const rows = await this.uow.query<NotificationRow>(LIST_SQL, [
+      before,
+      createdGte,
+      createdLt,
+      query.mch_id ?? null,
+      query.kind ?? null,
+      query.result?.split(',') ?? null,
+      query.refund === undefined ? null : uuidOf('refund', query.refund),
+      query.order === undefined ? null : uuidOf('order', query.order),
+      limit + 1,
+    ]);
+    return pageOf(
+      rows,
+      limit,
+      (row) => this.view(row),
+      (row) => row.id,
+    );
+  }
+
+  view(row: NotificationRow): NotificationView {
+    const fields = [...this.fieldsOf(row)].filter(([name]) => name !== 'sign' && name !== 'nonce_str');
+    return {
+      object: 'notification',
+      id: publicId('notification', row.id),
+      mch_id: row.mch_id,
+      kind: row.kind,
+      version: row.version,
+      received_at: row.received_at.toISOString(),
+      deliveries: row.deliveries,
+      result: row.result,
+      ...(row.reason !== null && { reason: row.reason }),
+      ...(row.refund_id !== null && { refund: publicId('refund', row.refund_id) }),
+      ...(row.order_id !== null && { order: publicId('order', row.order_id) }),
+      content: Object.fromEntries(fields),
+    };
+  }
+
+  /**
+   * Works on a stored notice as if it came now, but never books an unsigned one by itself: a refund notice wakes a query, a payment
+   * notice, which is signed, is booked.
+   */
+  async reprocess(id: string): Promise<NotificationRow> {
+    const row = await this.get(id);
+    if (row.kind === 'payment') await this.reprocessPayment(row);
+    else await this.reprocessRefund(row);
+    return this.get(id);
+  }
+
+  private async reprocessPayment(row: NotificationRow): Promise<void> {
+    const shown = shownPayment(this.fieldsOf(row), 'paid', false, 'SUCCESS');
+    const booked = await this.uow.run(async (tx) => {
+      const payment = await bookPayment(tx, shown);
+      await tx.query(NOTE_SQL, [row.id, payment.result, payment.reason ?? null, null, payment.orderId ?? null, false]);
+      return payment;
+    });
+    reportPayment(booked);
+  }
+
+  private async reprocessRefund(row: NotificationRow): Promise<void> {
+    const shown = shownByNotice(this.fieldsOf(row), row.mch_id, row.appid);
+    await this.uow.run(async (tx) => {
+      const [refund] = await tx.query<{ id: string; order_id: string }[]>(REFUND_OF_NUMBER_SQL, [
+        row.mch_id,
+        shown.outRefundNo,
+      ]);
+      if (!refund) {
+        const [order] = await tx.query<{ id: string }[]>(
+          'SELECT id FROM payment_order WHERE mch_id = $1 AND out_trade_no = $2',
+          [row.mch_id, shown.outTradeNo],
+        );
+        const result = order ? 'waiting_for_query' : 'unmatched';
+        await tx.query(NOTE_SQL, [row.id, result, row.reason, null, order?.id ?? null, order !== undefined]);
+        return;
+      }
+      const [booked] = await this.ledger.book(tx, [
+        {
+          kind: 'wake',
+          refundId: refund.id,
+          orderId: refund.order_id,
+          cause: 'notice',
+          sourceId: row.id,
+          shown,
+        },
+      ]);
+      const result = booked?.result === 'repeat' ? 'repeat' : 'waiting_for_query';
+      await tx.query(NOTE_SQL, [row.id, result, booked?.reason ?? null, refund.id, refund.order_id, false]);
+    });
+    this.reconciler.wake();
+  }
+
+  /** The fields of the sealed text. */
+  fieldsOf(row: NotificationRow): ReadonlyMap<string, string> {
+    const context = { mchId: row.mch_id, kind: 'notification', version: row.id };
+    const text = this.sealer.open(context, { kekId: row.kek_id, sealed: row.content }).reveal();
+    return readXml(Buffer.from(text), { root: row.kind === 'refund' ? 'root' : 'xml' });
+  }
+}

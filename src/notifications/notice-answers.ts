@@ -1,0 +1,47 @@
+import { AppError } from '../common/problem.js';
+import { incident, log } from '../common/log.js';
+import { NoticeUnreadable } from '../wechat-pay/notice-unreadable.js';
+
+/** What WeChat counts as received. Anything else, even one more character, it sends again. Source: V2, "退款结果通知". */
+export const V2_SUCCESS =
+  '<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>';
+const V2_FAIL = '<xml><return_code><![CDATA[FAIL]]></return_code><return_msg><![CDATA[FAIL]]></return_msg></xml>';
+const V3_FAIL = JSON.stringify({ code: 'FAIL', message: 'FAIL' });
+
+export const NOTIFY_PREFIX = '/notify/';
+
+/** An answer to a callback. */
+export interface NoticeAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/**
+ * The refusal of a callback: 401 for everything that is not to be believed, 413 for what is too large, 503 for what we could not commit
+ * in time. The text is the same for every cause, so that a forger learns nothing. It logs one line without any of the message.
+ */
+export function noticeRefusal(
+  error: unknown,
+  request: { readonly contentType: string; readonly requestId: string },
+): NoticeAnswer {
+  const status = statusOf(error);
+  const reason = error instanceof NoticeUnreadable ? error.reason : error instanceof AppError ? error.code : 'error';
+  const fields = { reason, status, requestId: request.requestId };
+  if (status === 401) log.warn('notice refused', fields);
+  else if (status === 503) incident('notice_not_committed', { ...fields, cause: error });
+  else log.warn('notice not taken', fields);
+  const v3 = request.contentType.startsWith('application/json');
+  return v3
+    ? { status, contentType: 'application/json', body: V3_FAIL }
+    : { status, contentType: 'text/xml', body: V2_FAIL };
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof NoticeUnreadable) return 401;
+  if (error instanceof AppError) return error.status === 413 || error.status === 503 ? error.status : 401;
+  const status = (error as { statusCode?: unknown; status?: unknown } | null)?.statusCode;
+  if (status === 413) return 413;
+  if (status === 404 || status === 405 || status === 415 || status === 400) return 401;
+  return 503;
+}

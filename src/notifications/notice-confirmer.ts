@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { publicId } from '../common/ids.js';
+import { log } from '../common/log.js';
+import { Settings } from '../config/settings.js';
+import { WorkerUnitOfWork } from '../database/unit-of-work.js';
+import { MerchantDirectory } from '../merchants/merchant-account.js';
+import { RefundInquiry } from '../refunds/inquiry.js';
+import { Inbox, type NotificationRow } from './inbox.js';
+
+const POLL_MS = 500;
+const PER_CLAIM = 10;
+/** As for refunds; the last gap repeats until WeChat has shown the number or said that it does not know it for three days. */
+const GAPS_SECONDS = [10, 30, 60, 300, 900, 1800, 3600, 21_600] as const;
+const STEPS_MAX = 18;
+
+const CLAIM_SQL = `
+  UPDATE notification n SET query_step = n.query_step + 1,
+    next_query_at = c.now + make_interval(secs => ($1::integer[])[least(n.query_step + 1, array_length($1::integer[], 1))])
+  FROM (SELECT tuikuan_now() AS now) c, (
+    SELECT id FROM notification WHERE next_query_at <= (SELECT tuikuan_now())
+    ORDER BY next_query_at LIMIT $2 FOR UPDATE SKIP LOCKED) d
+  WHERE n.id = d.id
+  RETURNING n.id, n.mch_id, n.appid, n.kind, n.version, n.received_at, n.deliveries, n.result, n.reason, n.refund_id, n.order_id,
+    n.kek_id, n.content, n.query_step`;
+
+const SETTLE_SQL = `
+  UPDATE notification SET result = $2, reason = $3, refund_id = coalesce($4, refund_id), next_query_at = NULL
+  WHERE id = $1 AND result = 'waiting_for_query'`;
+
+/** Asks WeChat about numbers that notices named and we do not know: refunds made in the merchant platform. Only its signed answer books. */
+@Injectable()
+export class NoticeConfirmer implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly stop = new AbortController();
+  private loop: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly uow: WorkerUnitOfWork,
+    private readonly inbox: Inbox,
+    private readonly inquiry: RefundInquiry,
+    private readonly merchants: MerchantDirectory,
+    private readonly settings: Settings,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    if (this.settings.role !== 'api') this.loop = this.run();
+  }
+
+  /** Claims nothing more and waits for the questions under way. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stop.abort();
+    await this.loop;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stop.signal.aborted) {
+      try {
+        const claimed = await this.uow.query<NotificationRow & { query_step: number }>(CLAIM_SQL, [
+          [...GAPS_SECONDS],
+          PER_CLAIM,
+        ]);
+        await Promise.all(claimed.map((row) => this.confirm(row, row.query_step)));
+      } catch (error) {
+        log.error('confirming notices stopped for a moment', { cause: error });
+      }
+      await sleep(POLL_MS, undefined, { signal: this.stop.signal }).catch(() => undefined);
+    }
+  }
+
+  private async confirm(row: NotificationRow, step: number): Promise<void> {
+    const fields = this.inbox.fieldsOf(row);
+    const apiVersion = (await this.merchants.byMchId(row.mch_id))?.apiVersion ?? 'v2';
+    const { answer, taken } = await this.inquiry.lookUp(this.uow, {
+      mchId: row.mch_id,
+      appid: row.appid ?? '',
+      apiVersion,
+      outRefundNo: fields.get('out_refund_no') ?? '',
+    });
+    if (taken === null) {
+      if (answer.outcome !== 'not_found' || step < STEPS_MAX) return;
+      await this.uow.query(SETTLE_SQL, [row.id, 'refused', 'WeChat does not know this refund', null]);
+    } else if (taken.result === 'unmatched') {
+      await this.uow.query(SETTLE_SQL, [row.id, 'unmatched', taken.reason, null]);
+    } else if (taken.result === 'known') {
+      await this.inbox.reprocess(publicId('notification', row.id));
+    } else {
+      await this.uow.query(SETTLE_SQL, [row.id, 'applied', null, taken.refundId]);
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { RequireRole } from '../access/access.decorators.js';
+import type { Page } from '../common/http/paging.js';
+import { Inbox, type NotificationView } from './inbox.js';
+import { ListNotificationsQuery } from './notifications.dto.js';
+
+/** The inbox over REST; keys bound to apps may not see it. */
+@ApiTags('notifications')
+@ApiBearerAuth()
+@Controller('v1/notifications')
+export class NotificationsController {
+  constructor(private readonly inbox: Inbox) {}
+
+  @Get()
+  @RequireRole('viewer', { unscopedOnly: true })
+  list(@Query() query: ListNotificationsQuery): Promise<Page<NotificationView>> {
+    return this.inbox.list(query);
+  }
+
+  @Get(':id')
+  @RequireRole('viewer', { unscopedOnly: true })
+  async get(@Param('id') id: string): Promise<NotificationView> {
+    return this.inbox.view(await this.inbox.get(id));
+  }
+
+  /** Works on a stored notice once more. */
+  @Post(':id/reprocess')
+  @HttpCode(200)
+  @RequireRole('operator', { unscopedOnly: true })
+  async reprocess(@Param('id') id: string): Promise<NotificationView> {
+    return this.inbox.view(await this.inbox.reprocess(id));
+  }
+}
