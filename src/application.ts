@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type RequestListener } from 'node:http';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { AppModule } from './app.module.js';
+import { ErrorFilter } from './common/http/error.filter.js';
+import { prepareServer, SERVER_OPTIONS } from './common/http/server.js';
+import { validationPipe } from './common/http/validation.js';
+import { nestLogger } from './common/log.js';
+import type { Settings } from './config/settings.js';
+import { noticeRefusal, NOTIFY_PREFIX } from './notifications/notice-answers.js';
+
+/** The service, ready to listen. `preview` builds the routes without connecting to anything. */
+export async function createApplication(
+  settings: Settings,
+  databaseUrl: string,
+  options: { readonly preview?: boolean } = {},
+): Promise<NestFastifyApplication> {
+  const { http, ...fastify } = SERVER_OPTIONS;
+  const adapter = new FastifyAdapter({
+    ...fastify,
+    serverFactory: (handler: RequestListener) =>
+      createServer({ ...http, keepAliveTimeout: SERVER_OPTIONS.keepAliveTimeout }, handler),
+    genReqId: () => randomUUID(),
+    logger: false,
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(settings, databaseUrl), adapter, {
+    logger: nestLogger,
+    bodyParser: false,
+    abortOnError: false,
+    return503OnClosing: true,
+    preview: options.preview ?? false,
+  });
+  prepareServer(app.getHttpAdapter().getInstance(), NOTIFY_PREFIX);
+  app.useGlobalPipes(validationPipe());
+  app.useGlobalFilters(new ErrorFilter([{ prefix: NOTIFY_PREFIX, answer: noticeRefusal }]));
+  return app;
+}
+
+/** The OpenAPI document of the REST API. */
+export function openApiOf(app: NestFastifyApplication): OpenAPIObject {
+  const config = new DocumentBuilder()
+    .setTitle('Tuikuan (退款)')
+    .setDescription(
+      'WeChat Pay refunds that happen exactly once. Amounts are integer fen, times RFC 3339, errors application/problem+json with a stable code.',
+    )
+    .setVersion('1')
+    .addBearerAuth()
+    .build();
+  return SwaggerModule.createDocument(app, config);
+}
+
+/** Serves the document at /openapi.json and a page over it at /docs. */
+export function serveOpenApi(app: NestFastifyApplication): void {
+  SwaggerModule.setup('docs', app, () => openApiOf(app), {
+    jsonDocumentUrl: 'openapi.json',
+    yamlDocumentUrl: 'openapi.yaml',
+  });
+}

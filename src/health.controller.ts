@@ -1,0 +1,48 @@
+import { Controller, Get, HttpCode, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { Public } from './access/access.decorators.js';
+import { AppError } from './common/problem.js';
+import { Settings } from './config/settings.js';
+import { UnitOfWork } from './database/unit-of-work.js';
+
+/** What /health/ready answers with 200. */
+export class ReadyView {
+  status: 'ok';
+  role: string;
+  /** Named when it is not WeChat itself. */
+  wechatpay_host?: string;
+}
+
+/** Whether the process lives and whether it can work. */
+@ApiTags('health')
+@Controller('health')
+@Injectable()
+export class HealthController implements OnModuleDestroy {
+  private stopping = false;
+
+  constructor(
+    private readonly uow: UnitOfWork,
+    private readonly settings: Settings,
+  ) {}
+
+  onModuleDestroy(): void {
+    this.stopping = true;
+  }
+
+  @Get('live')
+  @Public()
+  @HttpCode(200)
+  live(): { status: 'ok' } {
+    return { status: 'ok' };
+  }
+
+  /** 503 while the database does not answer or the service stops. */
+  @Get('ready')
+  @Public()
+  async ready(): Promise<ReadyView> {
+    if (this.stopping) throw new AppError('temporarily_unavailable', 'The service is stopping.');
+    await this.uow.query('SELECT 1 FROM schema_migration LIMIT 1', []);
+    const { role, wechatpayHostIsReal, wechatpayBaseUrl } = this.settings;
+    return { status: 'ok', role, ...(!wechatpayHostIsReal && { wechatpay_host: new URL(wechatpayBaseUrl).host }) };
+  }
+}

@@ -1,0 +1,75 @@
+import 'reflect-metadata';
+import { createApplication, serveOpenApi } from './application.js';
+import { log, setLogLevel } from './common/log.js';
+import { loadSettings, type Settings, SettingsFaulty } from './config/settings.js';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './database/embedded-postgres.js';
+import { migrateUp, pendingMigrations } from './database/migrations.js';
+
+const SHUTDOWN_MS = 10_000;
+
+/** The database to work on: the operator's, which must be migrated, or an embedded one, which is migrated here. */
+async function openDatabase(settings: Settings): Promise<{ url: string; embedded: EmbeddedPostgres | null }> {
+  if (settings.databaseUrl !== null) {
+    const missing = await pendingMigrations(settings.databaseUrl);
+    if (missing.length > 0) throw new Error(`the schema lacks ${missing.join(', ')}: run npm run migrate`);
+    return { url: settings.databaseUrl, embedded: null };
+  }
+  const embedded = await startEmbeddedPostgres(settings.dataDirectory, { log: (message) => log.info(message) });
+  await migrateUp(embedded.url);
+  return { url: embedded.url, embedded };
+}
+
+async function start(): Promise<void> {
+  const settings = loadSettings(process.env);
+  setLogLevel(settings.logLevel);
+  const { url, embedded } = await openDatabase(settings);
+  const app = await createApplication(settings, url);
+  serveOpenApi(app);
+  await app.listen(settings.port, settings.host);
+
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info('stopping', { signal });
+    setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
+    app
+      .close()
+      .then(() => embedded?.stop())
+      .then(() => process.exit(0))
+      .catch((error: unknown) => {
+        log.error('stopped uncleanly', { cause: error });
+        process.exit(1);
+      });
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
+
+  const { role, wechatpayBaseUrl, wechatpayHostIsReal } = settings;
+  const address = await app.getUrl();
+  log.info('started', {
+    address,
+    role,
+    node: process.version,
+    database: embedded ? 'embedded' : 'given',
+    wechatpayBaseUrl,
+  });
+  if (!wechatpayHostIsReal) log.warn('this is not WeChat: no real money moves', { wechatpayBaseUrl });
+}
+
+function die(message: string, error: unknown): void {
+  log.error(message, { cause: error });
+  process.exit(1);
+}
+
+process.on('unhandledRejection', (error) => die('unhandled rejection', error));
+process.on('uncaughtException', (error) => die('uncaught exception', error));
+
+try {
+  await start();
+} catch (error) {
+  if (error instanceof SettingsFaulty) {
+    for (const { name, message } of error.faults) process.stderr.write(`${name}: ${message}\n`);
+    process.exit(1);
+  }
+  die('not started', error);
+}
