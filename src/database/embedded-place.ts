@@ -38,24 +38,28 @@ export interface Place {
  */
 export async function placeOf(home: string, log: (message: string) => void): Promise<Place> {
   const binaries = await platformBinaries();
-  const uid = process.getuid?.() ?? 0;
   const here = join(home, 'postgres');
-  if (uid !== 0) {
-    const owner = await ownerOf(here);
-    if (owner && owner.uid !== uid)
-      throw new Error(`The database in ${home} belongs to another user: start as that user.`);
-    return { cluster: here, binaries, owner: null };
-  }
+  const uid = process.getuid?.();
+  if (uid === 0) return placeForRoot(home, binaries, log);
+  const owner = await ownerOf(here);
+  if (owner && owner.uid !== uid)
+    throw new Error(`The database in ${home} belongs to another user: start as that user.`);
+  return { cluster: here, binaries, owner: null };
+}
+
+async function placeForRoot(home: string, binaries: Binaries, log: (message: string) => void): Promise<Place> {
+  const here = join(home, 'postgres');
   const away = join(SHARED_DIRECTORY, hashOf(home), 'postgres');
-  const found = (await ownerOf(here)) ?? (await ownerOf(away));
+  const [ownerHere, ownerAway] = await Promise.all([ownerOf(here), ownerOf(away)]);
+  const found = ownerHere ?? ownerAway;
   const owner = found && found.uid !== 0 ? found : await unprivilegedUser();
-  const stays = (await exists(here)) || (!(await exists(away)) && (await canUse(home, owner)));
+  const stays = ownerHere !== null || (ownerAway === null && (await canUse(home, owner)));
+  const cluster = stays ? here : away;
   if (!stays) {
     await openDirectory(SHARED_DIRECTORY);
     await openDirectory(dirname(away));
-    log(`PostgreSQL cannot run as root, and its user cannot enter ${home}: the database is in ${away}`);
+    log(`PostgreSQL does not run as root, and its user cannot enter ${home}: the database is in ${away}`);
   }
-  const cluster = stays ? here : away;
   if (found?.uid === 0) await giveTo(owner, cluster);
   return { cluster, binaries: await usableBinaries(binaries, owner, log), owner };
 }

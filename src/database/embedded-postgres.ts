@@ -61,7 +61,7 @@ export async function startEmbeddedPostgres(
     await createDatabase(urlOf(port, password, 'postgres'));
     return { url: urlOf(port, password, DATABASE), stop: () => stop(home, user, place) };
   } catch (error) {
-    rmSync(user, { force: true });
+    await stop(home, user, place);
     throw error;
   }
 }

@@ -16,7 +16,7 @@ export class Credential {
   @Column({ name: 'mch_id', type: 'text' })
   mchId: string;
 
-  /** What it is. */
+  /** One of the four of the CHECK. */
   @Column({ name: 'kind', type: 'text' })
   kind: string;
 
@@ -28,15 +28,15 @@ export class Credential {
   @Column({ name: 'kek_id', type: 'text' })
   kekId: string;
 
-  /** See merchants/sealing.ts. */
+  /** The secret, sealed under the master key (merchants/sealing.ts). */
   @Column({ name: 'sealed', type: 'bytea' })
   sealed: Buffer;
 
-  /** The certificate, PEM. */
+  /** The certificate in PEM, where there is one. */
   @Column({ name: 'public_part', type: 'text', nullable: true })
   publicPart: string | null;
 
-  /** SHA-256, hex. */
+  /** SHA-256 in hex: names the credential without showing it. */
   @Column({ name: 'fingerprint', type: 'text' })
   fingerprint: string;
 
@@ -56,7 +56,7 @@ export class Credential {
   @Column({ name: 'replaced_at', type: 'timestamptz', nullable: true })
   replacedAt: Date | null;
 
-  /** A replaced version opens notices until then. */
+  /** A replaced version still opens notices until then: 48 h. */
   @Column({ name: 'usable_until', type: 'timestamptz', nullable: true })
   usableUntil: Date | null;
 }

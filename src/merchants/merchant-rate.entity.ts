@@ -16,7 +16,7 @@ export class MerchantRate {
   @Column({ name: 'next_slot_at', type: 'timestamptz' })
   nextSlotAt: Date;
 
-  /** Slots per second in force. */
+  /** Send slots per second in force. */
   @Column({ name: 'rate_per_second', type: 'integer' })
   ratePerSecond: number;
 
@@ -24,7 +24,7 @@ export class MerchantRate {
   @Column({ name: 'rate_changed_at', type: 'timestamptz' })
   rateChangedAt: Date;
 
-  /** The last refusals and error answers, at most 5. */
+  /** Times of the last refusals and error answers, at most 5. */
   @Column({ name: 'recent_error_at', type: 'timestamptz', default: '{}', array: true })
   recentErrorAt: Date[];
 
@@ -48,7 +48,7 @@ export class MerchantRate {
   @Column({ name: 'paused_until', type: 'timestamptz', nullable: true })
   pausedUntil: Date | null;
 
-  /** When one refund may be tried. */
+  /** When one refund may be tried during a pause. */
   @Column({ name: 'next_probe_at', type: 'timestamptz', nullable: true })
   nextProbeAt: Date | null;
 

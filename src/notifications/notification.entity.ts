@@ -48,7 +48,7 @@ export class Notification {
   @Column({ name: 'last_received_at', type: 'timestamptz' })
   lastReceivedAt: Date;
 
-  /** How often it came. */
+  /** How often it came; repeats change nothing else. */
   @Column({ name: 'deliveries', type: 'integer', default: 1 })
   deliveries: number;
 
@@ -72,11 +72,11 @@ export class Notification {
   @Column({ name: 'order_id', type: 'uuid', nullable: true })
   orderId: string | null;
 
-  /** When WeChat is asked about a number we do not know. */
+  /** When WeChat is asked about a number we do not know; null when nothing is to be asked. */
   @Column({ name: 'next_query_at', type: 'timestamptz', nullable: true })
   nextQueryAt: Date | null;
 
-  /** Place in the list of gaps. */
+  /** Place in the list of gaps between queries. */
   @Column({ name: 'query_step', type: 'integer', default: 0 })
   queryStep: number;
 

@@ -32,15 +32,15 @@ export class PaymentOrder {
   @PrimaryColumn({ name: 'id', type: 'uuid', primaryKeyConstraintName: 'payment_order_pkey' })
   id: string;
 
-  /** The merchant that takes the payment. */
+  /** The merchant that takes the payment; frozen. */
   @Column({ name: 'mch_id', type: 'text' })
   mchId: string;
 
-  /** The mini-program. */
+  /** The mini-program that takes it; frozen. */
   @Column({ name: 'appid', type: 'text' })
   appid: string;
 
-  /** Our number at WeChat. */
+  /** Our number at WeChat; frozen. */
   @Column({ name: 'out_trade_no', type: 'text' })
   outTradeNo: string;
 
@@ -48,27 +48,27 @@ export class PaymentOrder {
   @Column({ name: 'transaction_id', type: 'text', nullable: true })
   transactionId: string | null;
 
-  /** design.md 7. */
+  /** created, paid or closed (design.md 7). */
   @Column({ name: 'status', type: 'text' })
   status: 'created' | 'paid' | 'closed';
 
-  /** Asked amount. */
+  /** What the payer was asked for, in fen. */
   @Column({ name: 'amount_fen', type: 'bigint', transformer: int8 })
   amountFen: number;
 
-  /** Paid amount; 0 until paid. */
+  /** What the payer paid, in fen; 0 until paid. Frozen once the order has a refund. */
   @Column({ name: 'paid_fen', type: 'bigint', default: 0, transformer: int8 })
   paidFen: number;
 
-  /** Held by refunds whose outcome is open. Never negative. */
+  /** Fen held by refunds whose outcome is open. Never negative. */
   @Column({ name: 'reserved_fen', type: 'bigint', default: 0, transformer: int8 })
   reservedFen: number;
 
-  /** Given back by refunds of ours. */
+  /** Fen given back by refunds of ours. Never negative. */
   @Column({ name: 'refunded_fen', type: 'bigint', default: 0, transformer: int8 })
   refundedFen: number;
 
-  /** Moved by WeChat without a reservation of ours. */
+  /** Fen moved by WeChat without a reservation of ours; a fact, so it stands outside the money CHECK. */
   @Column({ name: 'outside_fen', type: 'bigint', default: 0, transformer: int8 })
   outsideFen: number;
 
@@ -84,11 +84,11 @@ export class PaymentOrder {
   @Column({ name: 'source', type: 'text' })
   source: 'prepay' | 'register';
 
-  /** Tells an exact repeat from a conflict. */
+  /** Over the request; tells an exact repeat from a conflict. */
   @Column({ name: 'request_digest', type: 'bytea' })
   requestDigest: Buffer;
 
-  /** The protocol of its prepay. */
+  /** The protocol of its prepay; null for a registered order. */
   @Column({ name: 'api_version', type: 'text', nullable: true })
   apiVersion: string | null;
 
@@ -96,7 +96,7 @@ export class PaymentOrder {
   @Column({ name: 'description', type: 'text', nullable: true })
   description: string | null;
 
-  /** The payer under appid. */
+  /** The payer’s id under the mini-program. */
   @Column({ name: 'openid', type: 'text', nullable: true })
   openid: string | null;
 
@@ -112,7 +112,7 @@ export class PaymentOrder {
   @Column({ name: 'prepay_id', type: 'text', nullable: true })
   prepayId: string | null;
 
-  /** End of its life of 2 hours. */
+  /** End of the prepay id’s life of 2 hours. */
   @Column({ name: 'prepay_until', type: 'timestamptz', nullable: true })
   prepayUntil: Date | null;
 
@@ -124,23 +124,23 @@ export class PaymentOrder {
   @Column({ name: 'paid_at', type: 'timestamptz', nullable: true })
   paidAt: Date | null;
 
-  /** The next refund of this order may go out then. */
+  /** The next refund of this order may go out then: 60 s after the last claim. */
   @Column({ name: 'next_send_at', type: 'timestamptz', nullable: true })
   nextSendAt: Date | null;
 
-  /** When WeChat is asked about the payment. */
+  /** When WeChat is asked about the payment; null when nothing is to be asked. */
   @Column({ name: 'next_query_at', type: 'timestamptz', nullable: true })
   nextQueryAt: Date | null;
 
-  /** Place in the list of gaps. */
+  /** Place in the list of gaps between queries. */
   @Column({ name: 'query_step', type: 'integer', default: 0 })
   queryStep: number;
 
-  /** When the order's refunds are to be listed. */
+  /** When the order’s refunds are listed at WeChat; null when they need not be. */
   @Column({ name: 'refunds_query_at', type: 'timestamptz', nullable: true })
   refundsQueryAt: Date | null;
 
-  /** The caller's own. */
+  /** The caller’s own; given back unchanged. */
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
   metadata: Record<string, string>;
 

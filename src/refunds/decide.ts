@@ -19,6 +19,7 @@ import {
   LOST_ACCEPTED_SECONDS,
   NOT_SENT_WAITS_SECONDS,
   QUERY_GAPS_SECONDS,
+  SLOT_MISSED,
 } from './limits.js';
 import type { ShownRefund } from './refund-gateway.port.js';
 import { isOurMove, judgeEvidence, REFUND_STATES, type RefundState } from './states.js';
@@ -208,12 +209,14 @@ function decideSend(refund: LockedRefund, booking: SendBooking, now: Date): Chan
   const event = { incident: null, detail: { outcome, ...(code !== null && { code }) } };
 
   if (outcome === 'not_sent') {
+    // A missed slot is a hiccup of ours and says nothing of the way to WeChat: due again at once.
+    const missed = code === SLOT_MISSED;
     const step = Math.min(refund.notSentCount, NOT_SENT_WAITS_SECONDS.length - 1);
     const fields = moveTo(refund, 'queued', now, {
       inDoubtSince: inDoubtBefore,
       firstSentAt: booking.firstSend ? null : refund.firstSentAt,
-      nextAttemptAt: after(now, NOT_SENT_WAITS_SECONDS[step] ?? 0),
-      notSentCount: refund.notSentCount + 1,
+      nextAttemptAt: after(now, missed ? 0 : (NOT_SENT_WAITS_SECONDS[step] ?? 0)),
+      notSentCount: refund.notSentCount + (missed ? 0 : 1),
       ...failure,
       failureCode: 'not_sent',
     });

@@ -8,7 +8,7 @@ import { finishCall } from '../orders/gateway-call-log.js';
 import type { AnyBooking } from './bookings.js';
 import { type Claim, type Claimed, claimSends } from './claim.js';
 import { type MerchantWork, noteRelease, permissionOf, releases, runOutLeases, WORK_SQL } from './dispatch-plan.js';
-import { SLOT_TOLERANCE_MS, SLOTS_PER_CLAIM_MAX } from './limits.js';
+import { SLOT_MISSED, SLOT_TOLERANCE_MS, SLOTS_PER_CLAIM_MAX } from './limits.js';
 import { lockRate, noteAnswer } from './merchant-rate.js';
 import { REFUND_GATEWAY, type RefundGateway, type SendAnswer } from './refund-gateway.port.js';
 import { RefundLedger } from './refund-ledger.js';
@@ -138,7 +138,7 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
     }
     if (!(await this.reachSlot(claim, refund.slotMs))) {
       prepared.release();
-      return this.book(claim, refund, { ...NOT_SENT, code: 'slot_missed', message: 'its time on the wire had passed' });
+      return this.book(claim, refund, { ...NOT_SENT, code: SLOT_MISSED, message: 'its time on the wire had passed' });
     }
     return this.book(claim, refund, await prepared.send());
   }

@@ -12,7 +12,7 @@ import { Refund } from './refund.entity.js';
 @ForeignKey(() => Refund, ['refundId'], ['id'], { name: 'gateway_call_refund_id_fkey' })
 @ForeignKey(() => PaymentOrder, ['orderId'], ['id'], { name: 'gateway_call_order_id_fkey' })
 export class GatewayCall {
-  /** The request's nonce_str as 32 hex digits. */
+  /** UUID; its 32 hex digits are the request’s nonce_str. */
   @PrimaryColumn({ name: 'id', type: 'uuid', primaryKeyConstraintName: 'gateway_call_pkey' })
   id: string;
 
@@ -36,7 +36,7 @@ export class GatewayCall {
   @Column({ name: 'api_version', type: 'text' })
   apiVersion: string;
 
-  /** The refund's doubt before this send. */
+  /** The refund’s doubt before this send; put back when nothing was sent. */
   @Column({ name: 'in_doubt_before', type: 'timestamptz', nullable: true })
   inDoubtBefore: Date | null;
 
@@ -44,15 +44,15 @@ export class GatewayCall {
   @Column({ name: 'intent_at', type: 'timestamptz' })
   intentAt: Date;
 
-  /** Database time of the booking. */
+  /** Database time of the booking; null while it is open. */
   @Column({ name: 'done_at', type: 'timestamptz', nullable: true })
   doneAt: Date | null;
 
-  /** From first byte to judged answer. */
+  /** From the first byte to the judged answer, in milliseconds; null while it is open. */
   @Column({ name: 'duration_ms', type: 'integer', nullable: true })
   durationMs: number | null;
 
-  /** By the outcome table. */
+  /** By the outcome table (design.md 5); null while it is open. */
   @Column({ name: 'outcome', type: 'text', nullable: true })
   outcome: string | null;
 

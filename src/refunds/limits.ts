@@ -28,6 +28,8 @@ export const PROBE_GAP_SECONDS = 300;
 export const SLOTS_PER_CLAIM_MAX = 15;
 /** A slot may be used this long after its time, no longer. */
 export const SLOT_TOLERANCE_MS = 20;
+/** The code of a send that came too late for its slot and wrote nothing. */
+export const SLOT_MISSED = 'slot_missed';
 /** Query slots of a merchant. */
 export const QUERIES_PER_SECOND = 100;
 /** How long `sync` and `resolve` wait for a live lease and the query spacing. */

@@ -32,7 +32,7 @@ export class Refund {
   @PrimaryColumn({ name: 'id', type: 'uuid', primaryKeyConstraintName: 'refund_pkey' })
   id: string;
 
-  /** The order. */
+  /** The order it gives money back for; frozen. */
   @Column({ name: 'order_id', type: 'uuid' })
   orderId: string;
 
@@ -52,11 +52,11 @@ export class Refund {
   @Column({ name: 'refund_id', type: 'text', nullable: true })
   refundId: string | null;
 
-  /** Frozen. */
+  /** What is to be given back, in fen; frozen. */
   @Column({ name: 'amount_fen', type: 'bigint', transformer: int8 })
   amountFen: number;
 
-  /** See refunds/states.ts. */
+  /** One of the twelve of refunds/states.ts. */
   @Column({ name: 'state', type: 'text' })
   state: string;
 
@@ -64,7 +64,7 @@ export class Refund {
   @Column({ name: 'state_since', type: 'timestamptz' })
   stateSince: Date;
 
-  /** The seq of its last event. */
+  /** Counts its changes: the seq of its last event. */
   @Column({ name: 'version', type: 'integer', default: 1 })
   version: number;
 
@@ -76,7 +76,7 @@ export class Refund {
   @Column({ name: 'booked_outside', type: 'boolean', default: false })
   bookedOutside: boolean;
 
-  /** What WeChat showed under our number with another amount. */
+  /** Fen that WeChat showed under our number where ours is another amount; counted in the order’s outside_fen. */
   @Column({ name: 'outside_shown_fen', type: 'bigint', nullable: true, transformer: int8 })
   outsideShownFen: number | null;
 
@@ -96,15 +96,15 @@ export class Refund {
   @Column({ name: 'reason', type: 'text', nullable: true })
   reason: string | null;
 
-  /** The caller's own lines. */
+  /** The caller’s own order lines; never sent to WeChat. */
   @Column({ name: 'items', type: 'jsonb', nullable: true })
-  items: unknown | null;
+  items: unknown;
 
   /** AVAILABLE or null. */
   @Column({ name: 'funds_account', type: 'text', nullable: true })
   fundsAccount: string | null;
 
-  /** For operators. */
+  /** For operators; never sent to WeChat. */
   @Column({ name: 'note', type: 'text', nullable: true })
   note: string | null;
 
@@ -112,19 +112,19 @@ export class Refund {
   @Column({ name: 'metadata', type: 'jsonb', default: {} })
   metadata: Record<string, string>;
 
-  /** A send whose fate is open; while set nothing is released. */
+  /** Claim time of a send whose fate is open; while it is set nothing is released. */
   @Column({ name: 'in_doubt_since', type: 'timestamptz', nullable: true })
   inDoubtSince: Date | null;
 
-  /** The gateway call that holds it. */
+  /** The gateway call that may move it; null when free. */
   @Column({ name: 'lease_token', type: 'uuid', nullable: true })
   leaseToken: string | null;
 
-  /** End of the lease. */
+  /** End of the lease, 60 s after the claim; null with the token. */
   @Column({ name: 'lease_until', type: 'timestamptz', nullable: true })
   leaseUntil: Date | null;
 
-  /** When it is sent. */
+  /** When it is sent; null when it is not to be sent. */
   @Column({ name: 'next_attempt_at', type: 'timestamptz', nullable: true })
   nextAttemptAt: Date | null;
 
@@ -132,7 +132,7 @@ export class Refund {
   @Column({ name: 'first_sent_at', type: 'timestamptz', nullable: true })
   firstSentAt: Date | null;
 
-  /** Sends that ended later or unknown since the last retry. */
+  /** Sends that ended later or unknown, since creation or the last retry. */
   @Column({ name: 'attempts', type: 'integer', default: 0 })
   attempts: number;
 
@@ -140,15 +140,15 @@ export class Refund {
   @Column({ name: 'not_sent_count', type: 'integer', default: 0 })
   notSentCount: number;
 
-  /** When WeChat is asked. */
+  /** When WeChat is asked about it; null when nothing is to be asked. */
   @Column({ name: 'next_query_at', type: 'timestamptz', nullable: true })
   nextQueryAt: Date | null;
 
-  /** Place in the list of gaps. */
+  /** Place in the list of gaps between queries. */
   @Column({ name: 'query_step', type: 'integer', default: 0 })
   queryStep: number;
 
-  /** At most one query in 10 s. */
+  /** The last query; at most one in 10 s. */
   @Column({ name: 'last_query_at', type: 'timestamptz', nullable: true })
   lastQueryAt: Date | null;
 
@@ -164,11 +164,11 @@ export class Refund {
   @Column({ name: 'failure_message', type: 'text', nullable: true })
   failureMessage: string | null;
 
-  /** Where the money went. */
+  /** Where the money went, in WeChat’s words. */
   @Column({ name: 'user_received_account', type: 'text', nullable: true })
   userReceivedAccount: string | null;
 
-  /** WeChat's time of success. */
+  /** WeChat’s time of success, not ours. */
   @Column({ name: 'succeeded_at', type: 'timestamptz', nullable: true })
   succeededAt: Date | null;
 

@@ -1,3 +1,4 @@
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Client } from 'undici';
 import { assertOutsideTransaction } from '../database/unit-of-work.js';
@@ -29,22 +30,30 @@ export type Exchange =
   | { readonly answered: true; readonly status: number; readonly body: Buffer; readonly durationMs: number }
   | { readonly answered: false; readonly reason: string; readonly durationMs: number };
 
+/** A TLS connection and the TCP socket under it: only the latter can be reset. */
+interface Line {
+  readonly tcp: Socket;
+  readonly tls: TLSSocket;
+}
+
 /** One TLS connection for one request at a time. */
 export class Connection {
   private readonly client: Client;
 
   constructor(
     origin: URL,
-    private readonly socket: TLSSocket,
+    private readonly line: Line,
     private readonly monotonicMs: () => number,
     private readonly giveBack: (connection: Connection) => void,
   ) {
     this.client = new Client(origin, {
       // The handshake is done already: connecting is apart from writing, so its failure is known to have sent nothing.
-      connect: (_options, callback) => {
-        if (socket.destroyed) callback(new NotConnected('the connection was closed'), null);
-        else callback(null, socket);
-      },
+      // undici writes only when it is told so later than it asks.
+      connect: (_options, callback) =>
+        queueMicrotask(() => {
+          if (line.tls.destroyed) callback(new NotConnected('the connection was closed'), null);
+          else callback(null, line.tls);
+        }),
       pipelining: 1,
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -64,7 +73,7 @@ export class Connection {
     const resetAfter = (ms: number, why: string): NodeJS.Timeout =>
       setTimeout(() => {
         reason = why;
-        this.socket.resetAndDestroy();
+        this.line.tcp.resetAndDestroy();
       }, ms);
     const whole = resetAfter(CALL_TIMEOUT_MS, 'no whole answer in 15 s');
     const firstByte = resetAfter(FIRST_BYTE_TIMEOUT_MS, 'no answer in 10 s');
@@ -90,11 +99,11 @@ export class Connection {
   }
 
   get usable(): boolean {
-    return !this.socket.destroyed && this.socket.writable;
+    return !this.line.tls.destroyed && this.line.tls.writable;
   }
 
   destroy(): void {
-    this.socket.resetAndDestroy();
+    this.line.tcp.resetAndDestroy();
     this.client.destroy().catch(() => undefined);
   }
 }
@@ -147,10 +156,10 @@ class ConnectionPool {
   private async open(): Promise<Connection> {
     this.opening += 1;
     try {
-      const socket = await this.handshake();
-      const connection = new Connection(this.origin, socket, this.monotonicMs, (used) => this.keep(used));
+      const line = await handshake(this.origin, this.certificate);
+      const connection = new Connection(this.origin, line, this.monotonicMs, (used) => this.keep(used));
       this.all.add(connection);
-      socket.once('close', () => {
+      line.tls.once('close', () => {
         clearTimeout(this.idle.get(connection));
         this.idle.delete(connection);
         this.all.delete(connection);
@@ -160,35 +169,36 @@ class ConnectionPool {
       this.opening -= 1;
     }
   }
+}
 
-  private handshake(): Promise<TLSSocket> {
-    return new Promise((resolve, reject) => {
-      const { hostname, port } = this.origin;
-      const socket = connectTls({
-        host: hostname,
-        port: port === '' ? 443 : Number(port),
-        servername: /^[0-9.]+$|:/.test(hostname) ? '' : hostname,
-        minVersion: 'TLSv1.2',
-        ALPNProtocols: ['http/1.1'],
-        ...(this.certificate && {
-          cert: this.certificate.certificatePem,
-          key: this.certificate.privateKeyPem.reveal(),
-        }),
-      });
-      const fail = (reason: string): void => {
-        socket.destroy();
-        reject(new NotConnected(reason));
-      };
-      const timer = setTimeout(() => fail('no connection in 2 s'), CONNECT_TIMEOUT_MS);
-      socket.setNoDelay(true);
-      socket.once('error', (error) => (clearTimeout(timer), fail(error.message)));
-      socket.once('secureConnect', () => {
-        clearTimeout(timer);
-        socket.on('error', () => undefined);
-        resolve(socket);
-      });
+/** Opens a TLS connection within 2 s; rejects with {@link NotConnected}. */
+function handshake(origin: URL, certificate: MerchantAccount['clientCertificate']): Promise<Line> {
+  return new Promise((resolve, reject) => {
+    const { hostname, port } = origin;
+    const tcp = connectTcp({ host: hostname, port: port === '' ? 443 : Number(port), noDelay: true });
+    const tls = connectTls({
+      socket: tcp,
+      host: hostname,
+      servername: isIP(hostname) === 0 ? hostname : '',
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['http/1.1'],
+      ...(certificate && { cert: certificate.certificatePem, key: certificate.privateKeyPem.reveal() }),
     });
-  }
+    const fail = (reason: string): void => {
+      clearTimeout(timer);
+      tcp.destroy();
+      reject(new NotConnected(reason));
+    };
+    const timer = setTimeout(() => fail('no connection in 2 s'), CONNECT_TIMEOUT_MS);
+    tcp.on('error', (error) => fail(error.message));
+    tls.on('error', (error) => fail(error.message));
+    tls.once('secureConnect', () => {
+      clearTimeout(timer);
+      // Flowing, so that a connection closed by the other side is noticed while it is idle.
+      tls.resume();
+      resolve({ tcp, tls });
+    });
+  });
 }
 
 /** One pool per merchant and certificate fingerprint; a replaced certificate gets a fresh pool and the old one closes. */

@@ -1,0 +1,114 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import forge from 'node-forge';
+
+/** A certificate and its key, PEM. */
+export interface PemPair {
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+}
+
+/** What a merchant is handed out, as in the merchant platform. */
+export interface IssuedCertificate extends PemPair {
+  /** Upper-case hex. */
+  readonly serial: string;
+  /** base64; its password is the merchant number. */
+  readonly p12: string;
+}
+
+const RSA_BITS = 2048;
+const DAY_MS = 86_400_000;
+
+/** The simulator's own certificate authority: it signs the server's and the merchants' certificates. */
+export class CertificateAuthority {
+  private constructor(
+    private readonly authority: PemPair,
+    readonly caPath: string,
+  ) {}
+
+  /** The authority kept in `directory`, or a new one that is kept there. */
+  static in(directory: string): CertificateAuthority {
+    mkdirSync(directory, { recursive: true });
+    const caPath = join(directory, 'ca.pem');
+    const keyPath = join(directory, 'ca-key.pem');
+    if (!existsSync(caPath)) {
+      const made = makeCertificate({
+        commonName: 'Tuikuan simulator CA',
+        validDays: 3650,
+        authority: null,
+        server: false,
+      });
+      writeFileSync(caPath, made.certificatePem);
+      writeFileSync(keyPath, made.privateKeyPem, { mode: 0o600 });
+    }
+    const authority = { certificatePem: readFileSync(caPath, 'utf8'), privateKeyPem: readFileSync(keyPath, 'utf8') };
+    return new CertificateAuthority(authority, caPath);
+  }
+
+  get certificatePem(): string {
+    return this.authority.certificatePem;
+  }
+
+  /** A server certificate for this machine. */
+  server(): PemPair {
+    return makeCertificate({ commonName: 'localhost', validDays: 365, authority: this.authority, server: true });
+  }
+
+  /** A merchant's API certificate; `validDays` may be negative, for one that has expired. */
+  issue(mchId: string, validDays: number): IssuedCertificate {
+    const pair = makeCertificate({ commonName: mchId, validDays, authority: this.authority, server: false });
+    const certificate = forge.pki.certificateFromPem(pair.certificatePem);
+    const p12 = forge.pkcs12.toPkcs12Asn1(forge.pki.privateKeyFromPem(pair.privateKeyPem), [certificate], mchId, {
+      algorithm: '3des',
+    });
+    return {
+      ...pair,
+      serial: certificate.serialNumber.replace(/^0+/, '').toUpperCase(),
+      p12: Buffer.from(forge.asn1.toDer(p12).getBytes(), 'latin1').toString('base64'),
+    };
+  }
+}
+
+interface Wish {
+  readonly commonName: string;
+  readonly validDays: number;
+  /** Null for the authority itself. */
+  readonly authority: PemPair | null;
+  readonly server: boolean;
+}
+
+function makeCertificate({ commonName, validDays, authority, server }: Wish): PemPair {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
+    modulusLength: RSA_BITS,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  });
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
+  certificate.serialNumber = `4${randomBytes(19).toString('hex')}`.padStart(40, '0');
+  const end = Date.now() + validDays * DAY_MS;
+  certificate.validity.notAfter = new Date(end);
+  certificate.validity.notBefore = new Date(Math.min(Date.now(), end) - DAY_MS);
+  const subject = [{ name: 'commonName', value: commonName }];
+  certificate.setSubject(subject);
+  certificate.setIssuer(
+    authority ? forge.pki.certificateFromPem(authority.certificatePem).subject.attributes : subject,
+  );
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: authority === null },
+    ...(server
+      ? [
+          {
+            name: 'subjectAltName',
+            altNames: [
+              { type: 2, value: 'localhost' },
+              { type: 7, ip: '127.0.0.1' },
+            ],
+          },
+        ]
+      : []),
+  ]);
+  certificate.sign(forge.pki.privateKeyFromPem(authority?.privateKeyPem ?? privateKey), forge.md.sha256.create());
+  return { certificatePem: forge.pki.certificateToPem(certificate), privateKeyPem: privateKey };
+}

@@ -1,0 +1,64 @@
+/** One refund that moved money, once per number. */
+export interface AcceptedRow {
+  readonly mch_id: string;
+  readonly out_refund_no: string;
+  readonly out_trade_no: string;
+  readonly amount_fen: number;
+  readonly at: string;
+}
+
+/** One request that came in. */
+export interface RequestRow {
+  readonly id: number;
+  readonly call: string;
+  readonly mch_id: string;
+  /** The merchant number of the client certificate; null without one. */
+  readonly cert_mch_id: string | null;
+  readonly nonce_str: string;
+  /** The caller's gateway_call.id: the nonce. */
+  readonly attempt_id: string;
+  readonly out_refund_no: string | null;
+  readonly out_trade_no: string | null;
+  /** SHA-256 over the business parameters. */
+  readonly param_digest: string;
+  readonly received_at: string;
+  /** Real milliseconds of a clock that only runs forward. */
+  readonly received_ms: number;
+  readonly connection: number;
+  /** What was answered: SUCCESS, an err_code, or the fault. */
+  answered: string | null;
+  accepted: boolean;
+  failing: boolean;
+}
+
+/** One delivery of a notice. */
+export interface AckRow {
+  readonly kind: 'refund' | 'payment';
+  readonly mch_id: string;
+  readonly out_refund_no: string | null;
+  readonly out_trade_no: string;
+  readonly attempt: number;
+  readonly status: number | null;
+  readonly ok: boolean;
+  readonly at: string;
+}
+
+/** A rule of WeChat that a caller broke. */
+export interface ViolationRow {
+  readonly rule: 'spacing' | 'requests_per_second' | 'failures_per_second' | 'certificate';
+  readonly mch_id: string;
+  readonly out_trade_no: string | null;
+  readonly at: string;
+}
+
+/** The second source of truth: what WeChat saw and did, append-only. */
+export class Ledger {
+  readonly accepted: AcceptedRow[] = [];
+  readonly requests: RequestRow[] = [];
+  readonly acks: AckRow[] = [];
+  readonly violations: ViolationRow[] = [];
+
+  violate(rule: ViolationRow['rule'], mchId: string, outTradeNo: string | null): void {
+    this.violations.push({ rule, mch_id: mchId, out_trade_no: outTradeNo, at: new Date().toISOString() });
+  }
+}

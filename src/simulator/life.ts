@@ -1,0 +1,41 @@
+import type { RefundState, SimulatedOrder, SimulatedRefund, World } from './world.js';
+import { notify, paymentNotice, refundNotice } from './v2/notices.js';
+
+/** Moves a refund to a state and tells the merchant, as WeChat does when a refund ends. A closed one gives the money back. */
+export function moveRefund(world: World, refund: SimulatedRefund, state: RefundState): void {
+  const merchant = world.merchants.get(refund.order.mchId);
+  if (!merchant || refund.state === state) return;
+  if (state === 'REFUNDCLOSE') merchant.balanceFen += refund.amountFen;
+  if (refund.state === 'REFUNDCLOSE') merchant.balanceFen -= refund.amountFen;
+  refund.state = state;
+  refund.succeededMs = state === 'SUCCESS' ? world.clock.nowMs() : null;
+  if (state === 'PROCESSING' || merchant.muteNotices || refund.notifyUrl === null) return;
+  notify(world, {
+    kind: 'refund',
+    url: refund.notifyUrl,
+    order: refund.order,
+    outRefundNo: refund.outRefundNo,
+    body: () => refundNotice(world, refund),
+  });
+}
+
+/** Lets accepted refunds succeed by themselves after the merchant's settling time. */
+export function settleAccepted(world: World): void {
+  for (const refund of world.allRefunds()) {
+    const settleAfterMs = world.merchants.get(refund.order.mchId)?.settleAfterMs ?? null;
+    const due = settleAfterMs !== null && world.clock.nowMs() - refund.createdMs >= settleAfterMs;
+    if (refund.state === 'PROCESSING' && due) moveRefund(world, refund, 'SUCCESS');
+  }
+}
+
+/** The user pays: the order is paid now and its merchant is told. */
+export function payOrder(world: World, order: SimulatedOrder): void {
+  const merchant = world.merchants.get(order.mchId);
+  if (!merchant) return;
+  order.paidAtMs = world.clock.nowMs();
+  order.transactionId = world.nextNumber('4200');
+  merchant.balanceFen += order.totalFen;
+  if (order.notifyUrl === null || merchant.muteNotices) return;
+  const { notifyUrl: url } = order;
+  notify(world, { kind: 'payment', url, order, outRefundNo: null, body: () => paymentNotice(merchant, order) });
+}

@@ -1,0 +1,101 @@
+import type { SimulatedMerchant, World } from '../world.js';
+import type { Call } from '../faults.js';
+import type { RequestRow } from '../ledger.js';
+import { type Fields, signOf, signTypeOf } from './message.js';
+import { closeOrder, orderQuery, unifiedOrder } from './orders.js';
+import { type Answer, refund, refundQuery } from './refunds.js';
+
+interface V2Call {
+  readonly call: Call;
+  readonly needsCertificate: boolean;
+  readonly work: (world: World, merchant: SimulatedMerchant, fields: Fields) => Answer;
+}
+
+/** The V2 paths, and which of them the front server lets through only with a client certificate. */
+export const V2_CALLS: Readonly<Record<string, V2Call>> = {
+  '/secapi/pay/refund': { call: 'refund', needsCertificate: true, work: refund },
+  '/pay/refundquery': { call: 'refundquery', needsCertificate: false, work: refundQuery },
+  '/pay/unifiedorder': { call: 'unifiedorder', needsCertificate: false, work: unifiedOrder },
+  '/pay/orderquery': { call: 'orderquery', needsCertificate: false, work: orderQuery },
+  '/pay/closeorder': { call: 'closeorder', needsCertificate: false, work: closeOrder },
+};
+
+/** The client certificate of a connection, as the front server sees it. */
+export interface ClientCertificate {
+  readonly mchId: string | null;
+  readonly serial: string;
+  /** Signed by our authority and inside its dates. */
+  readonly valid: boolean;
+}
+
+/** What is answered: a page, an unsigned refusal, or a signed business answer. */
+export type Verdict =
+  | { readonly kind: 'page'; readonly text: string }
+  | { readonly kind: 'return_fail'; readonly text: string }
+  | { readonly kind: 'answer'; readonly merchant: SimulatedMerchant; readonly answer: Answer };
+
+const SECOND_MS = 1000;
+
+/**
+ * Judges a request in WeChat's order: front server (certificate), merchant, signature, certificate's owner, rate, business. `work` false
+ * stops before anything is carried out.
+ */
+export function judge(
+  world: World,
+  request: {
+    readonly v2: V2Call;
+    readonly fields: Fields;
+    readonly certificate: ClientCertificate | null;
+    readonly row: RequestRow;
+  },
+  work: boolean,
+): Verdict {
+  const { v2, fields, certificate, row } = request;
+  const merchant = world.merchants.get(fields['mch_id'] ?? '');
+  if (v2.needsCertificate) {
+    if (!certificate) return { kind: 'page', text: '400 No required SSL certificate was sent' };
+    if (!certificate.valid) return { kind: 'page', text: '400 The SSL certificate error' };
+  }
+  if (!merchant) return { kind: 'return_fail', text: '商户号不存在' };
+  const signType = signTypeOf(fields);
+  if (signType === null || fields['sign'] !== signOf(fields, merchant.apiV2Key, signType)) {
+    return { kind: 'return_fail', text: '签名错误' };
+  }
+  const answer = (code: string, text: string): Verdict => ({ kind: 'answer', merchant, answer: { code, text } });
+  if (!merchant.appids.has(fields['appid'] ?? ''))
+    return answer('APPID_MCHID_NOT_MATCH', 'appid and mch_id do not match');
+  if (v2.needsCertificate && certificate) {
+    if (merchant.revoked.has(certificate.serial)) return answer('CERT_ERROR', '证书已作废');
+    if (certificate.mchId !== merchant.mchId) {
+      world.ledger.violate('certificate', merchant.mchId, fields['out_trade_no'] ?? null);
+      return answer('CERT_ERROR', '商户号与API证书不匹配');
+    }
+    if (merchant.noAuth) return answer('NOAUTH', 'the address is not on the allow-list');
+    const limited = rateBroken(world, merchant.mchId, row);
+    if (limited) return answer(limited, 'too many requests');
+  }
+  if (!work) return answer('SYSTEMERROR', 'system error');
+  return { kind: 'answer', merchant, answer: v2.work(world, merchant, fields) };
+}
+
+/** The 151st request, or the 7th failing one, within a rolling second. */
+function rateBroken(world: World, mchId: string, row: RequestRow): string | null {
+  const { requests } = world.ledger;
+  let [all, failing] = [0, 0];
+  for (let place = requests.length - 1; place >= 0; place -= 1) {
+    const other = requests[place];
+    if (!other || row.received_ms - other.received_ms >= SECOND_MS) break;
+    if (other.mch_id !== mchId || other.call !== 'refund') continue;
+    all += 1;
+    if (other.failing && other !== row) failing += 1;
+  }
+  if (all > world.limits.requestsPerSecond) {
+    world.ledger.violate('requests_per_second', mchId, row.out_trade_no);
+    return 'FREQUENCY_LIMITED';
+  }
+  if (failing >= world.limits.failuresPerSecond) {
+    world.ledger.violate('failures_per_second', mchId, row.out_trade_no);
+    return 'INVALID_REQ_TOO_MUCH';
+  }
+  return null;
+}

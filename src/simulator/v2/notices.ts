@@ -1,0 +1,170 @@
+import { createCipheriv, createHash, randomBytes } from 'node:crypto';
+import type { SimulatedMerchant, SimulatedOrder, SimulatedRefund, World } from '../world.js';
+import { beijingText, type Fields, signed, writeMessage } from './message.js';
+import { paidFields } from './orders.js';
+
+/** Seconds between the deliveries of a notice that is not acknowledged. Source: protocol.md 4.4, 24 h 4 m in all. */
+export const RETRY_SECONDS = [
+  15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10_800, 10_800, 10_800, 21_600, 21_600,
+] as const;
+const ANSWER_TIMEOUT_MS = 5000;
+const ACKNOWLEDGED = /<return_code>\s*(?:<!\[CDATA\[)?SUCCESS(?:\]\]>)?\s*<\/return_code>/;
+const BLOCK_BYTES = 16;
+/** A splice keeps this many blocks of the first notice: its head with the refund's number. */
+const SPLICED_BLOCKS = 8;
+
+/** What a receiver answered to one delivery. */
+export interface Delivered {
+  readonly status: number | null;
+  readonly body: string;
+}
+
+export const FORGERIES = [
+  'wrong_key',
+  'wrong_amount',
+  'other_merchant',
+  'splice',
+  'unknown_refund',
+  'truncated',
+] as const;
+
+/** AES-256-ECB with padding under the hex of MD5(key); by node:crypto, since the independent library forgets a padding block. */
+function seal(text: string, key: string): Buffer {
+  const cipher = createCipheriv('aes-256-ecb', createHash('md5').update(key).digest('hex'), null);
+  return Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
+}
+
+function inner(entry: SimulatedRefund, change: Fields = {}): string {
+  const success: Fields = entry.succeededMs === null ? {} : { success_time: beijingText(entry.succeededMs) };
+  const fields: Fields = {
+    out_refund_no: entry.outRefundNo,
+    out_trade_no: entry.order.outTradeNo,
+    refund_account: 'REFUND_SOURCE_UNSETTLED_FUNDS',
+    refund_fee: String(entry.amountFen),
+    refund_id: entry.refundId,
+    refund_recv_accout: '支付用户零钱',
+    refund_request_source: entry.source,
+    refund_status: entry.state,
+    settlement_refund_fee: String(entry.amountFen),
+    settlement_total_fee: String(entry.order.totalFen),
+    ...success,
+    total_fee: String(entry.order.totalFen),
+    transaction_id: entry.order.transactionId ?? '',
+    ...change,
+  };
+  return writeMessage(fields, 'root');
+}
+
+function outer(merchant: SimulatedMerchant, appid: string, sealed: Buffer): string {
+  return writeMessage({
+    return_code: 'SUCCESS',
+    appid,
+    mch_id: merchant.mchId,
+    nonce_str: randomBytes(16).toString('hex'),
+    req_info: sealed.toString('base64'),
+  });
+}
+
+/** The body of a refund notice; `forge` makes one that must not be believed. */
+export function refundNotice(world: World, entry: SimulatedRefund, forge: string | null = null): string {
+  const merchant = world.merchants.get(entry.order.mchId);
+  if (!merchant) throw new Error('a refund has its merchant');
+  const { appid } = entry.order;
+  const plain = (change?: Fields): string => outer(merchant, appid, seal(inner(entry, change), merchant.apiV2Key));
+  const [kind, argument = ''] = (forge ?? '').split(':');
+  switch (kind) {
+    case 'wrong_key':
+      return outer(merchant, appid, seal(inner(entry), randomBytes(16).toString('hex')));
+    case 'wrong_amount':
+      return plain({ refund_fee: String(entry.amountFen + 1), settlement_refund_fee: String(entry.amountFen + 1) });
+    case 'status':
+      return plain({ refund_status: argument });
+    case 'unknown_refund':
+      return plain({
+        out_refund_no: `X${randomBytes(8).toString('hex')}`,
+        out_trade_no: `X${randomBytes(8).toString('hex')}`,
+      });
+    case 'truncated':
+      return plain().slice(0, -40);
+    case 'other_merchant': {
+      const other = [...world.merchants.values()].find((candidate) => candidate.mchId !== merchant.mchId) ?? merchant;
+      return outer({ ...merchant, mchId: other.mchId }, appid, seal(inner(entry), merchant.apiV2Key));
+    }
+    case 'splice': {
+      const other = world
+        .allRefunds()
+        .find((candidate) => candidate !== entry && candidate.order.mchId === merchant.mchId);
+      const head = seal(inner(entry), merchant.apiV2Key).subarray(0, SPLICED_BLOCKS * BLOCK_BYTES);
+      const tail = seal(inner(other ?? entry, { refund_status: 'SUCCESS' }), merchant.apiV2Key);
+      return outer(merchant, appid, Buffer.concat([head, tail.subarray(SPLICED_BLOCKS * BLOCK_BYTES)]));
+    }
+    default:
+      return plain();
+  }
+}
+
+/** The body of a payment notice: signed, not encrypted. */
+export function paymentNotice(merchant: SimulatedMerchant, order: SimulatedOrder): string {
+  const fields = { return_code: 'SUCCESS', result_code: 'SUCCESS', appid: order.appid, mch_id: merchant.mchId };
+  return writeMessage(
+    signed({ ...fields, sign_type: 'HMAC-SHA256', ...paidFields(order) }, merchant.apiV2Key, 'HMAC-SHA256'),
+  );
+}
+
+/** Posts a notice once, as WeChat does. */
+export async function deliver(url: string, body: string): Promise<Delivered> {
+  try {
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'text/xml', 'user-agent': 'Mozilla/4.0' },
+      body,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    });
+    return { status: answer.status, body: await answer.text() };
+  } catch {
+    return { status: null, body: '' };
+  }
+}
+
+/** Delivers a notice until it is acknowledged, by WeChat's schedule. */
+export function notify(
+  world: World,
+  notice: {
+    readonly kind: 'refund' | 'payment';
+    readonly url: string;
+    readonly order: SimulatedOrder;
+    readonly outRefundNo: string | null;
+    /** Made anew for each delivery. */
+    readonly body: () => string;
+  },
+  attempt = 1,
+): void {
+  void deliver(notice.url, notice.body()).then((delivered) => {
+    const ok = record(world, notice, delivered, attempt);
+    const waitSeconds = RETRY_SECONDS[attempt - 1];
+    if (!ok && waitSeconds !== undefined)
+      world.clock.after(waitSeconds * 1000, () => notify(world, notice, attempt + 1));
+  });
+}
+
+/** Writes a delivery into the ledger; true when WeChat counts it as received. */
+export function record(
+  world: World,
+  notice: { readonly kind: 'refund' | 'payment'; readonly order: SimulatedOrder; readonly outRefundNo: string | null },
+  delivered: Delivered,
+  attempt: number,
+): boolean {
+  const ok = delivered.status === 200 && ACKNOWLEDGED.test(delivered.body);
+  world.ledger.acks.push({
+    kind: notice.kind,
+    mch_id: notice.order.mchId,
+    out_refund_no: notice.outRefundNo,
+    out_trade_no: notice.order.outTradeNo,
+    attempt,
+    status: delivered.status,
+    ok,
+    at: new Date().toISOString(),
+  });
+  return ok;
+}

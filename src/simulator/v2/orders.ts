@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import type { SimulatedMerchant, SimulatedOrder, World } from '../world.js';
+import { beijingDigits, type Fields } from './message.js';
+import type { Answer } from './refunds.js';
+
+const refuse = (code: string, text: string): Answer => ({ code, text });
+
+const NEEDED = ['body', 'out_trade_no', 'total_fee', 'spbill_create_ip', 'notify_url', 'trade_type', 'openid'];
+const DIGESTED = ['appid', 'body', 'out_trade_no', 'total_fee', 'openid', 'attach', 'trade_type'];
+
+/** unifiedorder for JSAPI; the same order again has the same prepay_id. */
+export function unifiedOrder(world: World, merchant: SimulatedMerchant, fields: Fields): Answer {
+  const missing = NEEDED.find((name) => !fields[name]);
+  if (missing !== undefined) return refuse('LACK_PARAMS', `lacks ${missing}`);
+  const { out_trade_no: number = '', total_fee: total = '', notify_url: url = '' } = fields;
+  if (
+    !/^[0-9A-Za-z_\-|*]{6,32}$/.test(number) ||
+    !/^[1-9][0-9]{0,12}$/.test(total) ||
+    fields['trade_type'] !== 'JSAPI'
+  ) {
+    return refuse('PARAM_ERROR', 'a field is not of its form');
+  }
+  if (!URL.canParse(url) || new URL(url).search !== '') return refuse('PARAM_ERROR', 'invalid notify_url');
+  const digest = createHash('sha256')
+    .update(JSON.stringify(DIGESTED.map((name) => fields[name] ?? '')))
+    .digest('hex');
+  const known = world.order(merchant.mchId, number);
+  if (known?.paidAtMs != null) return refuse('ORDERPAID', 'the order is paid');
+  if (known?.closed) return refuse('ORDERCLOSED', 'the order is closed');
+  if (known && known.digest !== digest) return refuse('OUT_TRADE_NO_USED', 'the number stands for another order');
+  const order = known ?? newOrder(world, merchant, fields, digest);
+  return { fields: { trade_type: 'JSAPI', prepay_id: order.prepayId } };
+}
+
+function newOrder(world: World, merchant: SimulatedMerchant, fields: Fields, digest: string): SimulatedOrder {
+  const order: SimulatedOrder = {
+    mchId: merchant.mchId,
+    appid: fields['appid'] ?? '',
+    outTradeNo: fields['out_trade_no'] ?? '',
+    totalFen: Number(fields['total_fee']),
+    openid: fields['openid'] ?? '',
+    attach: fields['attach'] ?? '',
+    notifyUrl: fields['notify_url'] ?? null,
+    prepayId: `wx${world.nextNumber('2026')}`,
+    digest,
+    transactionId: null,
+    paidAtMs: null,
+    closed: false,
+    lastRefundRequestMs: null,
+  };
+  world.addOrder(order);
+  return order;
+}
+
+/** orderquery by transaction_id or out_trade_no. */
+export function orderQuery(world: World, merchant: SimulatedMerchant, fields: Fields): Answer {
+  const { transaction_id: transaction, out_trade_no: number = '' } = fields;
+  const order = transaction
+    ? world.orderByTransaction(merchant.mchId, transaction)
+    : world.order(merchant.mchId, number);
+  if (!order) return refuse('ORDERNOTEXIST', 'no such order');
+  if (order.paidAtMs === null) {
+    return {
+      fields: { out_trade_no: order.outTradeNo, trade_state: order.closed ? 'CLOSED' : 'NOTPAY', trade_state_desc: '' },
+    };
+  }
+  const refunded = world.refundsOf(order).length > 0;
+  return {
+    fields: { ...paidFields(order), trade_state: refunded ? 'REFUND' : 'SUCCESS', trade_state_desc: '支付成功' },
+  };
+}
+
+/** What a paid order looks like, in queries and payment notices. */
+export function paidFields(order: SimulatedOrder): Fields {
+  return {
+    openid: order.openid,
+    is_subscribe: 'N',
+    trade_type: 'JSAPI',
+    bank_type: 'OTHERS',
+    total_fee: String(order.totalFen),
+    cash_fee: String(order.totalFen),
+    transaction_id: order.transactionId ?? '',
+    out_trade_no: order.outTradeNo,
+    attach: order.attach,
+    time_end: beijingDigits(order.paidAtMs ?? 0),
+  };
+}
+
+/** closeorder. */
+export function closeOrder(world: World, merchant: SimulatedMerchant, fields: Fields): Answer {
+  const order = world.order(merchant.mchId, fields['out_trade_no'] ?? '');
+  if (!order) return refuse('ORDERNOTEXIST', 'no such order');
+  if (order.paidAtMs !== null) return refuse('ORDERPAID', 'the order is paid');
+  if (order.closed) return refuse('ORDERCLOSED', 'the order is closed');
+  order.closed = true;
+  return { fields: { result_msg: 'OK' } };
+}

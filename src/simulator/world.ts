@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto';
+import { CertificateAuthority } from './certificates.js';
+import { SimulatedClock } from './clock.js';
+import { Ledger } from './ledger.js';
+
+export const REFUND_STATES = ['PROCESSING', 'SUCCESS', 'REFUNDCLOSE', 'CHANGE'] as const;
+export type RefundState = (typeof REFUND_STATES)[number];
+
+export interface SimulatedMerchant {
+  readonly mchId: string;
+  apiV2Key: string;
+  readonly appids: Set<string>;
+  balanceFen: number;
+  /** Serials of certificates that are revoked. */
+  readonly revoked: Set<string>;
+  /** The certificate in force. */
+  serial: string;
+  /** Where notices of refunds made in the merchant platform go; null: none are sent. */
+  vendorNotifyUrl: string | null;
+  /** A new refund is not found by queries for this long. */
+  visibilityLagMs: number;
+  /** How long a refund stays PROCESSING; null: until told. */
+  settleAfterMs: number | null;
+  muteNotices: boolean;
+  /** The caller's address is not on the allow-list: every refund answers NOAUTH. */
+  noAuth: boolean;
+}
+
+export interface SimulatedOrder {
+  readonly mchId: string;
+  readonly appid: string;
+  readonly outTradeNo: string;
+  readonly totalFen: number;
+  readonly openid: string;
+  readonly attach: string;
+  readonly notifyUrl: string | null;
+  readonly prepayId: string;
+  /** Tells the same unifiedorder from another one. */
+  readonly digest: string;
+  transactionId: string | null;
+  paidAtMs: number | null;
+  closed: boolean;
+  lastRefundRequestMs: number | null;
+}
+
+export interface SimulatedRefund {
+  readonly order: SimulatedOrder;
+  readonly outRefundNo: string;
+  readonly refundId: string;
+  readonly amountFen: number;
+  readonly notifyUrl: string | null;
+  readonly source: 'API' | 'VENDOR_PLATFORM';
+  readonly createdMs: number;
+  state: RefundState;
+  succeededMs: number | null;
+}
+
+/** What WeChat enforces (protocol.md 5); tests may loosen it. */
+export interface Limits {
+  spacingSeconds: number;
+  requestsPerSecond: number;
+  failuresPerSecond: number;
+  refundsPerOrder: number;
+  windowDays: number;
+  /** Added to every answer. */
+  latencyMs: number;
+}
+
+/** Everything the simulated WeChat knows. */
+export class World {
+  readonly clock = new SimulatedClock();
+  readonly ledger = new Ledger();
+  readonly limits: Limits = {
+    spacingSeconds: 60,
+    requestsPerSecond: 150,
+    failuresPerSecond: 6,
+    refundsPerOrder: 50,
+    windowDays: 365,
+    latencyMs: 0,
+  };
+  readonly merchants = new Map<string, SimulatedMerchant>();
+  private readonly orders = new Map<string, SimulatedOrder>();
+  private readonly refunds = new Map<string, SimulatedRefund>();
+  private numbers = 0;
+
+  constructor(readonly authority: CertificateAuthority) {}
+
+  order(mchId: string, outTradeNo: string): SimulatedOrder | undefined {
+    return this.orders.get(`${mchId}/${outTradeNo}`);
+  }
+
+  orderByTransaction(mchId: string, transactionId: string): SimulatedOrder | undefined {
+    return [...this.orders.values()].find((order) => order.mchId === mchId && order.transactionId === transactionId);
+  }
+
+  addOrder(order: SimulatedOrder): void {
+    this.orders.set(`${order.mchId}/${order.outTradeNo}`, order);
+  }
+
+  allOrders(): SimulatedOrder[] {
+    return [...this.orders.values()];
+  }
+
+  refund(mchId: string, outRefundNo: string): SimulatedRefund | undefined {
+    return this.refunds.get(`${mchId}/${outRefundNo}`);
+  }
+
+  addRefund(refund: SimulatedRefund): void {
+    this.refunds.set(`${refund.order.mchId}/${refund.outRefundNo}`, refund);
+    this.ledger.accepted.push({
+      mch_id: refund.order.mchId,
+      out_refund_no: refund.outRefundNo,
+      out_trade_no: refund.order.outTradeNo,
+      amount_fen: refund.amountFen,
+      at: new Date().toISOString(),
+    });
+  }
+
+  allRefunds(): SimulatedRefund[] {
+    return [...this.refunds.values()];
+  }
+
+  refundsOf(order: SimulatedOrder): SimulatedRefund[] {
+    return this.allRefunds().filter((refund) => refund.order === order);
+  }
+
+  /** What refunds of an order hold or have moved; closed ones gave it back. */
+  refundedFen(order: SimulatedOrder): number {
+    return this.refundsOf(order)
+      .filter((refund) => refund.state !== 'REFUNDCLOSE')
+      .reduce((sum, refund) => sum + refund.amountFen, 0);
+  }
+
+  /** A number of WeChat's own, 28 digits. */
+  nextNumber(prefix: string): string {
+    this.numbers += 1;
+    return `${prefix}${String(this.numbers).padStart(8, '0')}${BigInt(`0x${randomBytes(7).toString('hex')}`)}`.slice(
+      0,
+      28,
+    );
+  }
+}
