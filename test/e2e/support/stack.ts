@@ -1,0 +1,290 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+
+export type Json = Record<string, unknown>;
+
+/** An answer of the service. */
+export interface Answer {
+  readonly status: number;
+  readonly body: Json;
+  readonly headers: Headers;
+}
+
+export interface Merchant {
+  readonly mchId: string;
+  readonly appid: string;
+}
+
+export interface Order {
+  readonly id: string;
+  readonly mchId: string;
+  readonly outTradeNo: string;
+}
+
+/** A refund as the API shows it. */
+export type Refund = Json & { readonly id: string; readonly state: string; readonly out_refund_no: string };
+
+const BUILT = new URL('../../../dist/', import.meta.url).pathname;
+const START_TIMEOUT_MS = 20_000;
+
+let counter = 0;
+/** A short text nothing else uses. */
+export const unique = (): string => `${Date.now().toString(36)}${(counter += 1)}${randomBytes(3).toString('hex')}`;
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** One running process of the built service. */
+export class Instance {
+  log = '';
+
+  constructor(
+    readonly child: ChildProcess,
+    readonly url: string,
+  ) {
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
+  }
+
+  async ready(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < START_TIMEOUT_MS; waitedMs += 50) {
+      if (this.child.exitCode !== null) throw new Error(`the service ended:\n${this.log}`);
+      if ((await fetch(`${this.url}/health/ready`).catch(() => null))?.ok) return;
+      await sleep(50);
+    }
+    throw new Error(`the service is not ready:\n${this.log}`);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Ends it at once, as a power cut would. */
+  async kill(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill('SIGCONT');
+    this.child.kill('SIGKILL');
+    await ended;
+  }
+
+  /** Resident memory in MB. */
+  async rssMb(): Promise<number> {
+    const { readFile } = await import('node:fs/promises');
+    const status = await readFile(`/proc/${this.child.pid}/status`, 'utf8');
+    return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+  }
+}
+
+/** The built service, the simulator and a database of their own, as processes; nothing is imported from either. */
+export class Stack {
+  readonly instances: Instance[] = [];
+  readonly adminKey = `admin_${randomBytes(24).toString('hex')}`;
+  private readonly masterKey = randomBytes(32).toString('base64');
+
+  private constructor(
+    readonly databaseUrl: string,
+    readonly database: pg.Pool,
+    private readonly simulatorProcess: ChildProcess,
+    private readonly ports: { readonly simulator: number; readonly control: number; readonly ca: string },
+    private readonly env: Readonly<Record<string, string>>,
+  ) {}
+
+  static async start(env: Readonly<Record<string, string>> = {}): Promise<Stack> {
+    const server = process.env['TEST_POSTGRES_URL'] ?? '';
+    const name = `e2e_${randomBytes(6).toString('hex')}`;
+    const admin = new pg.Client({ connectionString: server });
+    await admin.connect();
+    await admin.query(`CREATE DATABASE ${name} TEMPLATE template_tuikuan`);
+    await admin.end();
+    const url = server.replace(/[^/]+$/, name);
+    const simulator = spawn(process.execPath, [`${BUILT}simulator/main.js`], {
+      env: { PATH: process.env['PATH'], SIMULATOR_PORT: '0', SIMULATOR_CONTROL_PORT: '0' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const line = await new Promise<string>((resolve) =>
+      simulator.stdout?.once('data', (chunk: Buffer) => resolve(chunk.toString())),
+    );
+    const { port, control_port: control, ca } = JSON.parse(line) as { port: number; control_port: number; ca: string };
+    const ports = { simulator: port, control, ca };
+    const stack = new Stack(url, new pg.Pool({ connectionString: url, max: 3 }), simulator, ports, env);
+    stack.database.on('error', () => undefined);
+    await stack.control('POST', '/limits', { spacing_seconds: Number(env['REFUND_SPACING_SECONDS'] ?? 0) });
+    await stack.addInstance();
+    return stack;
+  }
+
+  /** Starts one more process of the service on the same database. */
+  async addInstance(env: Readonly<Record<string, string>> = {}): Promise<Instance> {
+    const port = await freePort();
+    const [first] = this.instances;
+    const child = spawn(process.execPath, [`${BUILT}main.js`], {
+      cwd: '/',
+      env: {
+        PATH: process.env['PATH'],
+        PORT: String(port),
+        HOST: '127.0.0.1',
+        PUBLIC_URL: first?.url ?? `http://127.0.0.1:${port}`,
+        DATABASE_URL: this.databaseUrl,
+        MASTER_KEYS: `test:${this.masterKey}`,
+        MASTER_KEY_ACTIVE: 'test',
+        ADMIN_API_KEY: this.adminKey,
+        WECHATPAY_BASE_URL: `https://localhost:${this.ports.simulator}`,
+        NODE_EXTRA_CA_CERTS: this.ports.ca,
+        REFUND_SPACING_SECONDS: '0',
+        LOG_LEVEL: 'warn',
+        ...this.env,
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const instance = new Instance(child, `http://127.0.0.1:${port}`);
+    this.instances.push(instance);
+    await instance.ready();
+    return instance;
+  }
+
+  get url(): string {
+    return this.instances.find(({ child }) => child.exitCode === null && child.signalCode === null)?.url ?? '';
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.instances.map((instance) => instance.kill()));
+    this.simulatorProcess.kill('SIGKILL');
+    await this.database.end();
+  }
+
+  async api(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    const answer = await fetch(`${this.url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.adminKey}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    return { status: answer.status, body: (text === '' ? {} : JSON.parse(text)) as Json, headers: answer.headers };
+  }
+
+  /** A call that must succeed. */
+  async ok(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Json> {
+    const answer = await this.api(method, path, body, headers);
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+
+  async control(method: string, path: string, body?: unknown): Promise<Json> {
+    const answer = await fetch(`http://127.0.0.1:${this.ports.control}${path}`, {
+      method,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const json = (await answer.json()) as Json;
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(json)}`);
+    return json;
+  }
+
+  fault(fault: Json): Promise<Json> {
+    return this.control('POST', '/faults', { call: 'refund', ...fault });
+  }
+
+  /** Moves the service's time; production code reads it from this one function. */
+  async shiftClock(interval: string): Promise<void> {
+    await this.database
+      .query(`CREATE OR REPLACE FUNCTION tuikuan_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE
+      AS $$ SELECT clock_timestamp() + interval '${interval}' $$`);
+  }
+
+  /** A merchant with one mini-program, known to the simulator and registered with its credentials. */
+  async merchant(wish: { simulator?: Json; service?: Json } = {}): Promise<Merchant> {
+    const mchId = `19${String(Date.now()).slice(-6)}${String((counter += 1)).padStart(4, '0')}`;
+    const appid = `wx${unique()}`;
+    const issued = await this.control('POST', '/merchants', { mch_id: mchId, appids: [appid], ...wish.simulator });
+    await this.ok('POST', '/v1/merchants', { mch_id: mchId, name: 'test', api_version: 'v2', ...wish.service });
+    await this.credentials(mchId, issued);
+    await this.ok('POST', '/v1/mini_programs', { appid, name: 'test', mch_ids: [mchId] });
+    const urls = (await this.ok('GET', `/v1/merchants/${mchId}`))['notify_urls'] as { refund: string };
+    await this.control('POST', '/merchants', { mch_id: mchId, vendor_notify_url: urls.refund });
+    return { mchId, appid };
+  }
+
+  async credentials(mchId: string, issued: Json): Promise<Json> {
+    return this.ok('PUT', `/v1/merchants/${mchId}/credentials`, {
+      ...(issued['api_v2_key'] !== undefined && { api_v2_key: issued['api_v2_key'] }),
+      client_certificate_pem: issued['certificate_pem'],
+      client_key_pem: issued['private_key_pem'],
+    });
+  }
+
+  /** An order paid at the simulated WeChat and registered here. */
+  async paidOrder({ mchId, appid }: Merchant, amountFen: number): Promise<Order> {
+    const outTradeNo = `T${unique()}`.slice(0, 32);
+    await this.control('POST', '/orders', { mch_id: mchId, appid, out_trade_no: outTradeNo, total_fee: amountFen });
+    const order = await this.ok('POST', '/v1/orders/register', { appid, out_trade_no: outTradeNo, amount: amountFen });
+    return { id: String(order['id']), mchId, outTradeNo };
+  }
+
+  /** Asks for a refund; throws unless it is taken. */
+  async refund(order: Order, wish: Json = {}): Promise<Refund> {
+    return (await this.ok('POST', '/v1/refunds', {
+      order: order.id,
+      out_refund_no: `R${unique()}`,
+      ...wish,
+    })) as Refund;
+  }
+
+  async read(id: string): Promise<Refund> {
+    return (await this.ok('GET', `/v1/refunds/${id}`)) as Refund;
+  }
+
+  order(order: Order): Promise<Json> {
+    return this.ok('GET', `/v1/orders/${order.id}`);
+  }
+
+  /** The refund once it is in one of these states; throws with its history when that does not come. */
+  async until(id: string, states: string | readonly string[], seconds = 30): Promise<Refund> {
+    const wanted = [states].flat();
+    for (let waitedMs = 0; waitedMs < seconds * 1000; waitedMs += 50) {
+      const refund = await this.read(id);
+      if (wanted.includes(refund.state)) return refund;
+      await sleep(50);
+    }
+    const { data } = (await this.ok('GET', `/v1/refunds/${id}/timeline`)) as { data: Json[] };
+    const refund = await this.read(id);
+    throw new Error(
+      `${id} is ${refund.state}, not ${wanted.join(' or ')}: ${JSON.stringify(refund['failure'])}\n${data.map((entry) => JSON.stringify(entry)).join('\n')}`,
+    );
+  }
+
+  settle(refund: Refund, state: string): Promise<Json> {
+    return this.control('POST', `/refunds/${encodeURIComponent(refund.out_refund_no)}/state`, {
+      state,
+      mch_id: refund['mch_id'],
+    });
+  }
+
+  /** What the simulated WeChat accepted under a number: at most one row, whatever happened. */
+  async accepted(outRefundNo: string): Promise<Json[]> {
+    const { accepted } = (await this.control('GET', '/ledger')) as { accepted: Json[] };
+    return accepted.filter((row) => row['out_refund_no'] === outRefundNo);
+  }
+
+  async requests(outRefundNo: string, call = 'refund'): Promise<Json[]> {
+    const { requests } = (await this.control('GET', '/ledger')) as { requests: Json[] };
+    return requests.filter((row) => row['out_refund_no'] === outRefundNo && row['call'] === call);
+  }
+
+  async timeline(id: string): Promise<Json[]> {
+    return (await this.ok('GET', `/v1/refunds/${id}/timeline`))['data'] as Json[];
+  }
+}
