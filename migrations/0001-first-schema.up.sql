@@ -143,10 +143,10 @@ CREATE INDEX payment_order_transaction_idx ON payment_order (transaction_id);
 CREATE INDEX payment_order_number_idx ON payment_order (out_trade_no);
 CREATE INDEX payment_order_appid_idx ON payment_order (appid, id);
 
--- An order's number and merchant never change, and its paid amount not once it has a refund.
+-- An order's number and merchant never change; its paid amount not once it has a refund (below).
 CREATE FUNCTION payment_order_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE EXCEPTION 'payment_order % is frozen: out_trade_no, mch_id and (with refunds) paid_fen do not change', OLD.id
+  RAISE EXCEPTION 'payment_order % is frozen: out_trade_no, mch_id and appid do not change', OLD.id
     USING ERRCODE = 'restrict_violation';
 END $$;
 CREATE TRIGGER payment_order_identity_frozen BEFORE UPDATE ON payment_order FOR EACH ROW
@@ -231,9 +231,16 @@ CREATE TRIGGER refund_identity_frozen BEFORE UPDATE ON refund FOR EACH ROW
     OR (OLD.api_version IS NOT NULL AND NEW.api_version IS DISTINCT FROM OLD.api_version))
   EXECUTE FUNCTION refund_frozen();
 
+CREATE FUNCTION payment_order_paid_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM refund WHERE order_id = OLD.id) THEN
+    RAISE EXCEPTION 'payment_order % is frozen: with refunds paid_fen does not change', OLD.id
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END $$;
 CREATE TRIGGER payment_order_paid_frozen BEFORE UPDATE OF paid_fen ON payment_order FOR EACH ROW
-  WHEN (NEW.paid_fen <> OLD.paid_fen AND OLD.paid_fen > 0 AND OLD.refund_count + OLD.outside_fen > 0)
-  EXECUTE FUNCTION payment_order_frozen();
+  WHEN (NEW.paid_fen <> OLD.paid_fen AND OLD.paid_fen > 0) EXECUTE FUNCTION payment_order_paid_frozen();
 
 -- One row per change of state, and one with from = to per incident. Never updated, never deleted.
 CREATE TABLE refund_event (

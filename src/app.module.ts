@@ -18,7 +18,7 @@ export class AppModule {
       module: AppModule,
       imports: [
         SettingsModule.with(settings),
-        DatabaseModule.connectedTo(databaseUrl),
+        DatabaseModule.connectedTo(databaseUrl, settings.role),
         AccessModule,
         MerchantsModule,
         OrdersModule,

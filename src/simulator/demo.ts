@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -105,6 +105,8 @@ function printTimeline(entries: readonly Json[]): void {
 async function main(): Promise<void> {
   mkdirSync('.data', { recursive: true });
   const directory = mkdtempSync(resolve('.data', 'demo-'));
+  // As root PostgreSQL runs as another user, who must be able to pass.
+  chmodSync(directory, 0o711);
   say('Tuikuan (退款) demo: a simulated WeChat Pay, an embedded PostgreSQL and the service. No real money moves.');
   const simulator = await startSimulator({ port: 0, controlPort: 0, directory: join(directory, 'simulator') });
   const control = `http://127.0.0.1:${simulator.controlPort}`;

@@ -2,38 +2,49 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { dataSourceOptions } from '../../src/database/data-source.js';
+import { setRoleTimeoutsOf } from '../../src/database/migrations.js';
 import { UnitOfWork } from '../../src/database/unit-of-work.js';
 
-/** A migrated database of one test file. */
+/** A migrated database of one test file, with the service's own timeouts. */
 export interface TestDatabase {
   readonly url: string;
   readonly dataSource: DataSource;
   readonly uow: UnitOfWork;
   /** Moves the database clock of the service by an interval such as '1 hour'; '0' puts it back. */
-  shiftClock(interval: string): Promise<void>;
+  shiftClock(sqlInterval: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Copies the migrated template; milliseconds. */
+/** A copy of the migrated template, in about 50 ms. */
 export async function createTestDatabase(): Promise<TestDatabase> {
-  const server = process.env['TEST_POSTGRES_URL'] ?? '';
-  const name = `test_${randomBytes(6).toString('hex')}`;
-  await admin(server, `CREATE DATABASE ${name} TEMPLATE template_tuikuan`);
-  const url = server.replace(/[^/]+$/, name);
+  const { url, drop } = await createEmptyDatabase('template_tuikuan');
+  await setRoleTimeoutsOf(url);
   const dataSource = await new DataSource(dataSourceOptions({ url, namedStatements: true, poolMax: 20 })).initialize();
   return {
     url,
     dataSource,
     uow: new UnitOfWork(dataSource),
-    shiftClock: (interval) => shiftClock(dataSource, interval),
+    shiftClock: (sqlInterval) => shiftClock(dataSource, sqlInterval),
     close: async () => {
       await dataSource.destroy();
-      await admin(server, `DROP DATABASE ${name} WITH (FORCE)`);
+      await drop();
     },
   };
 }
 
-async function admin(url: string, sql: string): Promise<void> {
+/** A database without any table of ours, unless another template is named. */
+export async function createEmptyDatabase(template = 'template0'): Promise<{ url: string; drop: () => Promise<void> }> {
+  const server = process.env['TEST_POSTGRES_URL'] ?? '';
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  await runSql(server, `CREATE DATABASE ${name} TEMPLATE ${template}`);
+  return {
+    url: server.replace(/[^/]+$/, name),
+    drop: () => runSql(server, `DROP DATABASE ${name} WITH (FORCE)`),
+  };
+}
+
+/** Statements on a connection of their own. */
+export async function runSql(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
@@ -43,7 +54,7 @@ async function admin(url: string, sql: string): Promise<void> {
   }
 }
 
-async function shiftClock(dataSource: DataSource, interval: string): Promise<void> {
+async function shiftClock(dataSource: DataSource, sqlInterval: string): Promise<void> {
   await dataSource.query(`CREATE OR REPLACE FUNCTION tuikuan_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE
-    AS $$ SELECT clock_timestamp() + interval '${interval}' $$`);
+    AS $$ SELECT clock_timestamp() + interval '${sqlInterval}' $$`);
 }

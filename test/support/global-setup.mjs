@@ -1,16 +1,25 @@
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
+import { URL } from 'node:url';
 import pg from 'pg';
-import { startEmbeddedPostgres } from '../../dist/database/embedded-postgres.js';
-import { migrateUp } from '../../dist/database/migrations.js';
+
+const PREFIX = 'tuikuan-test-';
+const built = new URL('../../dist/database/', import.meta.url);
 
 /**
  * One PostgreSQL for a jest run, without fsync, and one migrated database that every test file copies. It uses the built service
  * (`npm run build`), since jest does not resolve TypeScript for its own set-up.
  */
 export default async function globalSetup() {
-  const directory = await mkdtemp(join(tmpdir(), 'tuikuan-test-'));
+  if (!existsSync(new URL('migrations.js', built))) throw new Error('the tests need the built service: npm run build');
+  const { startEmbeddedPostgres } = await import(new URL('embedded-postgres.js', built).href);
+  const { shutDown } = await import(new URL('embedded-postmaster.js', built).href);
+  const { migrateUp } = await import(new URL('migrations.js', built).href);
+  if (process.platform === 'linux') await endAbandonedServers(shutDown);
+  const directory = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
   await chmod(directory, 0o755);
   const postgres = await startEmbeddedPostgres(directory, { durable: false });
   const client = new pg.Client({ connectionString: postgres.url });
@@ -20,4 +29,15 @@ export default async function globalSetup() {
   await migrateUp(postgres.url.replace(/[^/]+$/, 'template_tuikuan'));
   process.env.TEST_POSTGRES_URL = postgres.url;
   globalThis.tuikuanTestPostgres = { postgres, directory };
+}
+
+/** Servers of runs that were interrupted: jest does not reach its teardown then. */
+async function endAbandonedServers(shutDown) {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(PREFIX))) {
+    const directory = join(tmpdir(), name);
+    const running = existsSync(`/proc/${name.slice(PREFIX.length).split('-')[0]}`);
+    if (running || statSync(directory).uid !== process.getuid()) continue;
+    await shutDown(join(directory, 'postgres'));
+    rmSync(directory, { recursive: true, force: true });
+  }
 }

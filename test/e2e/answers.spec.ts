@@ -1,0 +1,152 @@
+import { type Json, type Order, type Refund, Stack } from './support/stack.js';
+
+/**
+ * What WeChat may answer to a refund request, or not answer. All refunds are asked for at the start and run side by side, each on a
+ * merchant of its own, since some answers take ten seconds to be missed.
+ */
+let stack: Stack;
+
+interface Case {
+  readonly fault: Json;
+  order: Order;
+  refund: Refund;
+}
+
+const CASES = {
+  'timeout before acceptance': { fault: { fault: 'timeout_before' } },
+  'timeout after acceptance': { fault: { fault: 'timeout_after' } },
+  'reset after acceptance': { fault: { fault: 'reset' } },
+  'reset before acceptance': { fault: { fault: 'reset', after: false } },
+  'SYSTEMERROR before acceptance': { fault: { fault: 'error', code: 'SYSTEMERROR' } },
+  'SYSTEMERROR after acceptance': { fault: { fault: 'error', code: 'SYSTEMERROR', after: true } },
+  'an unknown code': { fault: { fault: 'error', code: 'NEVER_SEEN_BEFORE' } },
+  'an HTML page': { fault: { fault: 'html' } },
+  'a wrong signature': { fault: { fault: 'bad_sign' } },
+  'no result_code': { fault: { fault: 'no_result' } },
+  'a redirect': { fault: { fault: 'redirect' } },
+  'the answer for another refund': { fault: { fault: 'other_refund' } },
+} as const;
+type Name = keyof typeof CASES;
+
+const cases = new Map<Name, Case>();
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  for (const [name, { fault }] of Object.entries(CASES)) {
+    const merchant = await stack.merchant();
+    const order = await stack.paidOrder(merchant, 1000);
+    await stack.fault({ mch_id: merchant.mchId, ...fault });
+    cases.set(name as Name, { fault, order, refund: await stack.refund(order, { amount: 300 }) });
+  }
+}, 60_000);
+afterAll(() => stack.close());
+
+const of = (name: Name): Case => cases.get(name) as Case;
+
+describe.each(Object.keys(CASES) as Name[])('%s', (name) => {
+  it('ends in one refund at WeChat, under one number and with one set of parameters', async () => {
+    const { refund, order } = of(name);
+    await stack.until(refund.id, 'accepted', 60);
+    await stack.settle(refund, 'SUCCESS');
+    expect(await stack.until(refund.id, 'succeeded')).toMatchObject({ in_doubt: false, failure: null });
+    expect(await stack.accepted(refund.out_refund_no)).toEqual([expect.objectContaining({ amount_fen: 300 })]);
+    const requests = await stack.requests(refund.out_refund_no);
+    expect(new Set(requests.map((row) => row['param_digest'])).size).toBe(1);
+    expect(await stack.order(order)).toMatchObject({ amount_refunded: 300, amount_reserved: 0 });
+  }, 70_000);
+});
+
+it('an answer that is lost or not believable is unknown, kept in reserve, and never failed', async () => {
+  for (const name of Object.keys(CASES) as Name[]) {
+    const states = (await stack.timeline(of(name).refund.id))
+      .filter((entry) => entry['kind'] === 'event')
+      .map((entry) => String(entry['title']));
+    const doubtful = name === 'the answer for another refund' ? 'mismatch' : 'outcome_unknown';
+    expect([name, states.some((title) => title.includes(`submitting → ${doubtful}`))]).toEqual([name, true]);
+    expect(states.join()).not.toMatch(/rejected|closed|canceled/);
+  }
+});
+
+it('a request WeChat never saw is sent again, one it accepted is only asked for', async () => {
+  const sends = async (name: Name): Promise<number> => (await stack.requests(of(name).refund.out_refund_no)).length;
+  expect(await sends('timeout before acceptance')).toBe(2);
+  expect(await sends('SYSTEMERROR before acceptance')).toBe(2);
+  expect(await sends('timeout after acceptance')).toBe(1);
+  expect(await sends('SYSTEMERROR after acceptance')).toBe(1);
+  expect(await sends('a wrong signature')).toBe(1);
+});
+
+describe('a definite answer', () => {
+  it('for lack of funds keeps the refund waiting with its money reserved; after a top-up the same number goes through', async () => {
+    const merchant = await stack.merchant();
+    const order = await stack.paidOrder(merchant, 1000);
+    await stack.control('POST', `/merchants/${merchant.mchId}/balance`, { balance_fen: 0 });
+    const refund = await stack.refund(order, { amount: 300 });
+    const waiting = await stack.until(refund.id, 'insufficient_balance');
+    expect(waiting).toMatchObject({
+      status: 'pending',
+      in_doubt: false,
+      failure: { code: 'insufficient_balance', wechat_code: 'NOTENOUGH', retryable: true },
+    });
+    expect(await stack.order(order)).toMatchObject({ amount_reserved: 300 });
+    await stack.control('POST', `/merchants/${merchant.mchId}/balance`, { add_fen: 5000 });
+    await stack.ok('POST', `/v1/refunds/${refund.id}/retry`);
+    await stack.until(refund.id, 'accepted');
+    expect(await stack.accepted(refund.out_refund_no)).toHaveLength(1);
+  });
+
+  it('that it is too frequent queues the refund for a minute', async () => {
+    const merchant = await stack.merchant();
+    const order = await stack.paidOrder(merchant, 1000);
+    await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'FREQUENCY_LIMITED' });
+    const refund = await stack.refund(order, { amount: 300 }); // prettier-ignore
+    let seen = await stack.read(refund.id);
+    for (let n = 0; n < 100 && seen['attempts'] === 0; n += 1) seen = await stack.read(refund.id);
+    seen = await stack.until(refund.id, 'queued');
+    expect(seen).toMatchObject({ in_doubt: false, attempts: 1, failure: { code: 'wechat_busy' } });
+    const waitMs = Date.parse(String(seen['next_attempt_at'])) - Date.now();
+    expect(waitMs).toBeGreaterThan(50_000);
+    await stack.ok('POST', `/v1/refunds/${refund.id}/retry`);
+    await stack.until(refund.id, 'accepted');
+  });
+
+  it.each(['TRADE_OVERDUE', 'USER_ACCOUNT_ABNORMAL', 'PARAM_ERROR', 'ORDERNOTEXIST', 'INVALID_REQUEST'])(
+    '%s rejects the refund and gives the money free',
+    async (code) => {
+      const merchant = await stack.merchant();
+      const order = await stack.paidOrder(merchant, 1000);
+      await stack.fault({ mch_id: merchant.mchId, fault: 'error', code });
+      const refund = await stack.refund(order, { amount: 300 });
+      expect(await stack.until(refund.id, 'rejected')).toMatchObject({
+        status: 'failed',
+        failure: { code: 'refused_by_wechat', wechat_code: code },
+      });
+      expect(await stack.order(order)).toMatchObject({ amount_reserved: 0, amount_refundable: 1000 });
+    },
+  );
+
+  it('that there were too many requests pauses the merchant for a minute and says so', async () => {
+    const merchant = await stack.merchant();
+    const order = await stack.paidOrder(merchant, 1000);
+    await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'INVALID_REQ_TOO_MUCH' });
+    const refund = await stack.refund(order, { amount: 300 });
+    for (let n = 0; n < 100; n += 1) if ((await stack.read(refund.id))['attempts'] === 1) break;
+    const { paused } = (await stack.ok('GET', `/v1/merchants/${merchant.mchId}`)) as { paused?: Json };
+    expect(paused).toMatchObject({ reason: 'too_many_requests', until: expect.any(String) });
+  });
+
+  it('that the amounts differ from an earlier request is a mismatch for a person, with nothing released', async () => {
+    const merchant = await stack.merchant();
+    const order = await stack.paidOrder(merchant, 1000);
+    await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'REFUND_FEE_MISMATCH' });
+    const refund = await stack.refund(order, { amount: 300 });
+    expect(await stack.until(refund.id, 'mismatch')).toMatchObject({ status: 'requires_action', in_doubt: false });
+    expect(await stack.order(order)).toMatchObject({ amount_reserved: 300 });
+    const resolved = await stack.ok('POST', `/v1/refunds/${refund.id}/resolve`, {
+      outcome: 'rejected',
+      reason: 'the number was used by another system',
+    });
+    expect(resolved).toMatchObject({ state: 'rejected' });
+    expect(await stack.order(order)).toMatchObject({ amount_reserved: 0 });
+  }, 40_000);
+});
