@@ -29,7 +29,7 @@ module.exports = {
     ),
     folder(
       'wechat-pay',
-      ['common', 'config', 'merchants', 'refunds', 'orders'],
+      ['common', 'config', 'database', 'merchants', 'refunds', 'orders'],
       'implements the ports; decides nothing',
     ),
     folder(

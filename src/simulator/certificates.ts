@@ -64,7 +64,7 @@ export class CertificateAuthority {
     });
     return {
       ...pair,
-      serial: certificate.serialNumber.replace(/^0+/, '').toUpperCase(),
+      serial: certificate.serialNumber.toUpperCase(),
       p12: Buffer.from(forge.asn1.toDer(p12).getBytes(), 'latin1').toString('base64'),
     };
   }
@@ -86,7 +86,8 @@ function makeCertificate({ commonName, validDays, authority, server }: Wish): Pe
   });
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
-  certificate.serialNumber = `4${randomBytes(19).toString('hex')}`.padStart(40, '0');
+  // 40 digits, positive, as WeChat's are.
+  certificate.serialNumber = `4${randomBytes(20).toString('hex').slice(1)}`;
   const end = Date.now() + validDays * DAY_MS;
   certificate.validity.notAfter = new Date(end);
   certificate.validity.notBefore = new Date(Math.min(Date.now(), end) - DAY_MS);

@@ -99,10 +99,11 @@ describe('a definite answer', () => {
     const merchant = await stack.merchant();
     const order = await stack.paidOrder(merchant, 1000);
     await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'FREQUENCY_LIMITED' });
-    const refund = await stack.refund(order, { amount: 300 }); // prettier-ignore
-    let seen = await stack.read(refund.id);
-    for (let n = 0; n < 100 && seen['attempts'] === 0; n += 1) seen = await stack.read(refund.id);
-    seen = await stack.until(refund.id, 'queued');
+    const refund = await stack.refund(order, { amount: 300 });
+    const seen = await stack.eventually(
+      () => stack.read(refund.id),
+      ({ state, attempts }) => state === 'queued' && attempts === 1,
+    );
     expect(seen).toMatchObject({ in_doubt: false, attempts: 1, failure: { code: 'wechat_busy' } });
     const waitMs = Date.parse(String(seen['next_attempt_at'])) - Date.now();
     expect(waitMs).toBeGreaterThan(50_000);
@@ -130,7 +131,10 @@ describe('a definite answer', () => {
     const order = await stack.paidOrder(merchant, 1000);
     await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'INVALID_REQ_TOO_MUCH' });
     const refund = await stack.refund(order, { amount: 300 });
-    for (let n = 0; n < 100; n += 1) if ((await stack.read(refund.id))['attempts'] === 1) break;
+    await stack.eventually(
+      () => stack.read(refund.id),
+      ({ attempts }) => attempts === 1,
+    );
     const { paused } = (await stack.ok('GET', `/v1/merchants/${merchant.mchId}`)) as { paused?: Json };
     expect(paused).toMatchObject({ reason: 'too_many_requests', until: expect.any(String) });
   });

@@ -125,9 +125,11 @@ describe('a refund notice', () => {
     const { merchant, order, refund } = await accepted();
     const [answer] = await send(refund, { forge: 'wrong_amount' });
     expect(answer).toMatchObject({ status: 200, body: SUCCESS });
-    for (let n = 0; n < 400 && (await stored(merchant))[0]?.['result'] !== 'refused'; n += 1)
-      await stack.read(refund.id);
-    expect(await stored(merchant)).toEqual([
+    const rows = await stack.eventually(
+      () => stored(merchant),
+      ([row]) => row?.['result'] === 'refused',
+    );
+    expect(rows).toEqual([
       expect.objectContaining({ result: 'refused', reason: expect.stringContaining('refund_fee') }),
     ]);
     expect(await stack.read(refund.id)).toMatchObject({ state: 'accepted' });
@@ -193,9 +195,10 @@ describe('a payment notice', () => {
     expect(order['payment']).toMatchObject({ package: expect.stringMatching(/^prepay_id=/), signType: 'HMAC-SHA256' });
     const wish = { mch_id: merchant.mchId, out_trade_no: order['out_trade_no'] };
     await stack.control('POST', '/payments', wish);
-    let now = await stack.ok('GET', `/v1/orders/${String(order['id'])}`);
-    for (let n = 0; n < 200 && now['status'] !== 'paid'; n += 1)
-      now = await stack.ok('GET', `/v1/orders/${String(order['id'])}`);
+    const now = await stack.eventually(
+      () => stack.ok('GET', `/v1/orders/${String(order['id'])}`),
+      ({ status }) => status === 'paid',
+    );
     expect(now).toMatchObject({ status: 'paid', amount_paid: 700, verified: true, transaction_id: expect.any(String) });
     expect(await stored(merchant, 'payment')).toEqual([expect.objectContaining({ result: 'applied' })]);
   });

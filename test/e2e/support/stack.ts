@@ -266,6 +266,16 @@ export class Stack {
     );
   }
 
+  /** Reads until `done`; gives the last value either way, so that the expectation after it shows what is wrong. */
+  async eventually<T>(read: () => Promise<T>, done: (value: T) => boolean, seconds = 20): Promise<T> {
+    let value = await read();
+    for (let waitedMs = 0; waitedMs < seconds * 1000 && !done(value); waitedMs += 50) {
+      await sleep(50);
+      value = await read();
+    }
+    return value;
+  }
+
   settle(refund: Refund, state: string): Promise<Json> {
     return this.control('POST', `/refunds/${encodeURIComponent(refund.out_refund_no)}/state`, {
       state,
