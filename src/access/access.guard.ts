@@ -3,7 +3,7 @@ import { Reflector } from '@nestjs/core';
 import { AppError } from '../common/problem.js';
 import { type CallerRequest, ROUTE_ACCESS, type RouteAccess } from './access.decorators.js';
 import { ApiKeys } from './api-keys.js';
-import { hasRole } from './caller.js';
+import { type Caller, hasRole } from './caller.js';
 
 /** Lets a request through by the access its route declares; every wrong key gets the same 401. */
 @Injectable()
@@ -17,19 +17,26 @@ export class AccessGuard implements CanActivate {
     const access = this.reflector.get<RouteAccess | undefined>(ROUTE_ACCESS, context.getHandler());
     if (access?.kind === 'public') return true;
     const request = context.switchToHttp().getRequest<CallerRequest>();
-    const [, text] = /^Bearer ([\x21-\x7e]{1,300})$/i.exec(request.headers.authorization ?? '') ?? [];
+    request.caller = await this.authenticated(request.headers.authorization);
+    authorize(request.caller, access);
+    return true;
+  }
+
+  private async authenticated(header: string | undefined): Promise<Caller> {
+    const [, text] = /^Bearer ([\x21-\x7e]{1,300})$/i.exec(header ?? '') ?? [];
     const caller = text === undefined ? null : await this.keys.callerOf(text);
     if (!caller) throw new AppError('unauthorized', 'The request carries no API key that is valid now.');
-    request.caller = caller;
-    if (!access || !hasRole(caller, access.role)) {
-      throw new AppError(
-        'forbidden',
-        `This needs the role ${access?.role ?? 'nobody has'}; the key is ${caller.role}.`,
-      );
-    }
-    if (access.unscopedOnly && caller.appids !== null) {
-      throw new AppError('forbidden', 'A key that is bound to mini-programs may not do that.');
-    }
-    return true;
+    return caller;
+  }
+}
+
+/** A route that declares no access is refused. */
+function authorize(caller: Caller, access: Extract<RouteAccess, { kind: 'role' }> | undefined): void {
+  if (!access) throw new AppError('forbidden', 'This route is open to nobody.');
+  if (!hasRole(caller, access.role)) {
+    throw new AppError('forbidden', `This needs the role ${access.role}; the key is ${caller.role}.`);
+  }
+  if (access.unscopedOnly && caller.appids !== null) {
+    throw new AppError('forbidden', 'A key that is bound to mini-programs may not do that.');
   }
 }

@@ -1,4 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
+import { systemClock } from './clock.js';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -41,7 +42,7 @@ function write(level: LogLevel, message: string, fields: Fields): void {
 }
 
 function lineOf(level: LogLevel, message: string, fields: Fields): string {
-  const head = { time: new Date(Date.now()).toISOString(), level, message };
+  const head = { time: new Date(systemClock.wallMs()).toISOString(), level, message };
   try {
     return JSON.stringify({ ...head, ...fields }, printable);
   } catch {

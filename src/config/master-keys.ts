@@ -5,6 +5,16 @@ const KEY_BYTES = 32;
 /** Fewer different bytes than this in 32 is no random key. */
 const DIFFERENT_BYTES_MIN = 12;
 
+/** What is wrong with one key of the ring; null when nothing is. */
+function faultOf(kid: string, encoded: string, before: ReadonlyMap<string, Secret>): string | null {
+  const bytes = Buffer.from(encoded, 'base64');
+  if (before.has(kid)) return `names ${kid} twice`;
+  if (bytes.length !== KEY_BYTES || bytes.toString('base64') !== encoded) return `${kid} is not 32 bytes of base64`;
+  if (new Set(bytes).size < DIFFERENT_BYTES_MIN) return `${kid} is no random key`;
+  if ([...before.values()].some((key) => key.reveal() === encoded)) return `${kid} has the key of another id`;
+  return null;
+}
+
 /** The key ring of MASTER_KEYS with every fault in it. Keys are kept as base64 text inside {@link Secret}. */
 export function parseMasterKeys(
   text: string | undefined,
@@ -12,19 +22,14 @@ export function parseMasterKeys(
 ): { readonly keys: ReadonlyMap<string, Secret>; readonly faults: EnvFault[] } {
   const keys = new Map<string, Secret>();
   const faults: EnvFault[] = [];
-  const fault = (message: string): number => faults.push({ name: 'MASTER_KEYS', message });
-  const seen = new Set<string>();
-  for (const entry of text?.split(',') ?? []) {
+  if (text === undefined) return { keys, faults };
+  for (const entry of text.split(',')) {
     const [kid = '', encoded = ''] = entry.split(/:(.*)/s);
-    const bytes = Buffer.from(encoded, 'base64');
-    if (keys.has(kid)) fault(`names ${kid} twice`);
-    if (bytes.length !== KEY_BYTES || bytes.toString('base64') !== encoded) fault(`${kid} is not 32 bytes of base64`);
-    else if (new Set(bytes).size < DIFFERENT_BYTES_MIN) fault(`${kid} is no random key`);
-    else if (seen.has(encoded)) fault(`${kid} has the key of another id`);
-    seen.add(encoded);
+    const message = faultOf(kid, encoded, keys);
+    if (message !== null) faults.push({ name: 'MASTER_KEYS', message });
     keys.set(kid, new Secret(encoded));
   }
-  if (text !== undefined && active !== undefined && !keys.has(active)) {
+  if (active !== undefined && !keys.has(active)) {
     faults.push({ name: 'MASTER_KEY_ACTIVE', message: 'names no key of MASTER_KEYS' });
   }
   return { keys, faults };

@@ -15,7 +15,11 @@ export class SettingsModule {
         ConfigModule.forRoot({ ignoreEnvFile: true, ignoreEnvVars: true, load: [() => ({ [KEY]: settings })] }),
       ],
       providers: [
-        { provide: Settings, inject: [ConfigService], useFactory: (config: ConfigService) => config.getOrThrow(KEY) },
+        {
+          provide: Settings,
+          inject: [ConfigService],
+          useFactory: (config: ConfigService) => config.getOrThrow<Settings>(KEY),
+        },
       ],
       exports: [Settings],
     };

@@ -11,6 +11,22 @@ const SECRET_NAMES = ['MASTER_KEYS', 'MASTER_KEY_ACTIVE', 'ADMIN_API_KEY'] as co
 /** WeChat's own minimum between refunds of one order. */
 const SPACING_SECONDS = 60;
 
+/** What a variable that is absent stands for. */
+const DEFAULTS = {
+  DATABASE_POOL_MAX: '10',
+  DATABASE_NAMED_STATEMENTS: 'true',
+  PORT: '3000',
+  HOST: '0.0.0.0',
+  ROLE: 'all',
+  WECHATPAY_BASE_URL: WECHATPAY_URL,
+  LOG_LEVEL: 'info',
+  REFUND_RATE_PER_SECOND: '150',
+  REFUND_FAILURE_RATE_PER_SECOND: '6',
+  REFUNDS_PER_ORDER_MAX: '50',
+  REFUND_WINDOW_DAYS: '365',
+  REFUND_SPACING_SECONDS: String(SPACING_SECONDS),
+} as const;
+
 /** Thrown when the environment is not usable: every fault at once, no value of a secret. */
 export class SettingsFaulty extends Error {
   override readonly name = 'SettingsFaulty';
@@ -57,47 +73,57 @@ export class Settings {
  */
 export function loadSettings(raw: NodeJS.ProcessEnv, dataDirectory = '.data'): Settings {
   const { env, faults } = checkEnv(raw);
-  const embedded = env.DATABASE_URL === undefined;
-  const given = Object.fromEntries(SECRET_NAMES.map((name) => [name, secretOf(env, name, faults)]));
+  const secrets = secretsOf(env, faults, dataDirectory);
   for (const name of SECRET_NAMES) delete raw[name];
-  const secrets = embedded && faults.length === 0 ? { ...keptSecrets(dataDirectory), ...defined(given) } : given;
-  if (!embedded) {
-    for (const name of SECRET_NAMES) {
-      const named = secrets[name] !== undefined || faults.some((fault) => fault.name.startsWith(name));
-      if (!named) faults.push({ name, message: `is needed with DATABASE_URL (or ${name}_FILE)` });
-    }
-  }
-  const keys = parseMasterKeys(secrets['MASTER_KEYS'], secrets['MASTER_KEY_ACTIVE']);
+  const keys = parseMasterKeys(secrets.MASTER_KEYS, secrets.MASTER_KEY_ACTIVE);
   faults.push(...keys.faults, ...crossFaults(env));
   if (faults.length > 0) throw new SettingsFaulty(faults);
 
-  const port = Number(env.PORT ?? 3000);
-  const wechatpayBaseUrl = (env.WECHATPAY_BASE_URL ?? WECHATPAY_URL).replace(/\/$/, '');
+  const values = { ...DEFAULTS, ...defined(env) };
+  const wechatpayBaseUrl = values.WECHATPAY_BASE_URL.replace(/\/$/, '');
   return new Settings({
     databaseUrl: env.DATABASE_URL ?? null,
     dataDirectory,
-    databasePoolMax: Number(env.DATABASE_POOL_MAX ?? 10),
-    databaseNamedStatements: (env.DATABASE_NAMED_STATEMENTS ?? 'true') === 'true',
-    port,
-    host: env.HOST ?? '0.0.0.0',
-    role: (env.ROLE ?? 'all') as Settings['role'],
-    publicUrl: (env.PUBLIC_URL ?? `http://localhost:${port}`).replace(/\/$/, ''),
+    databasePoolMax: Number(values.DATABASE_POOL_MAX),
+    databaseNamedStatements: values.DATABASE_NAMED_STATEMENTS === 'true',
+    port: Number(values.PORT),
+    host: values.HOST,
+    role: values.ROLE as Settings['role'],
+    publicUrl: (env.PUBLIC_URL ?? `http://localhost:${values.PORT}`).replace(/\/$/, ''),
     masterKeys: keys.keys,
-    masterKeyActive: secrets['MASTER_KEY_ACTIVE'] ?? '',
-    adminApiKey: new Secret(secrets['ADMIN_API_KEY'] ?? ''),
+    masterKeyActive: secrets.MASTER_KEY_ACTIVE ?? '',
+    adminApiKey: new Secret(secrets.ADMIN_API_KEY ?? ''),
     wechatpayBaseUrl,
     wechatpayHostIsReal: wechatpayBaseUrl === WECHATPAY_URL,
-    logLevel: (env.LOG_LEVEL ?? 'info') as LogLevel,
-    refundRatePerSecond: Number(env.REFUND_RATE_PER_SECOND ?? 150),
-    refundFailureRatePerSecond: Number(env.REFUND_FAILURE_RATE_PER_SECOND ?? 6),
-    refundsPerOrderMax: Number(env.REFUNDS_PER_ORDER_MAX ?? 50),
-    refundWindowDays: Number(env.REFUND_WINDOW_DAYS ?? 365),
-    refundSpacingSeconds: Number(env.REFUND_SPACING_SECONDS ?? SPACING_SECONDS),
+    logLevel: values.LOG_LEVEL as LogLevel,
+    refundRatePerSecond: Number(values.REFUND_RATE_PER_SECOND),
+    refundFailureRatePerSecond: Number(values.REFUND_FAILURE_RATE_PER_SECOND),
+    refundsPerOrderMax: Number(values.REFUNDS_PER_ORDER_MAX),
+    refundWindowDays: Number(values.REFUND_WINDOW_DAYS),
+    refundSpacingSeconds: Number(values.REFUND_SPACING_SECONDS),
   });
 }
 
-function defined(values: Record<string, string | undefined>): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+type Secrets = Partial<Record<(typeof SECRET_NAMES)[number], string>>;
+
+/** The secrets given; with the embedded database the kept ones where none is, else their absence is a fault. */
+function secretsOf(env: Env, faults: EnvFault[], dataDirectory: string): Secrets {
+  const given: Secrets = Object.fromEntries(SECRET_NAMES.map((name) => [name, secretOf(env, name, faults)]));
+  if (env.DATABASE_URL === undefined) {
+    return faults.length === 0 ? { ...keptSecrets(dataDirectory), ...defined(given) } : given;
+  }
+  for (const name of SECRET_NAMES) {
+    const named = given[name] !== undefined || faults.some((fault) => fault.name.startsWith(name));
+    if (!named) faults.push({ name, message: `is needed with DATABASE_URL (or ${name}_FILE)` });
+  }
+  return given;
+}
+
+function defined<T extends object>(values: T): { [Name in keyof T]?: NonNullable<T[Name]> } {
+  const entries: [string, unknown][] = Object.entries(values);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as {
+    [Name in keyof T]?: NonNullable<T[Name]>;
+  };
 }
 
 /** A secret from its variable or from the file that its `_FILE` twin names; both at once is a fault. */

@@ -37,11 +37,12 @@ export function noticeRefusal(
     : { status, contentType: 'text/xml', body: V2_FAIL };
 }
 
+/** Fastify's and Nest's own refusals of a request; what they are called outside. */
+const OUTER_STATUS: Readonly<Record<number, number>> = { 400: 401, 404: 401, 405: 401, 413: 413, 415: 401 };
+
 function statusOf(error: unknown): number {
   if (error instanceof NoticeUnreadable) return 401;
-  if (error instanceof AppError) return error.status === 413 || error.status === 503 ? error.status : 401;
-  const status = (error as { statusCode?: unknown; status?: unknown } | null)?.statusCode;
-  if (status === 413) return 413;
-  if (status === 404 || status === 405 || status === 415 || status === 400) return 401;
-  return 503;
+  if (error instanceof AppError) return error.status === 503 ? 503 : (OUTER_STATUS[error.status] ?? 401);
+  const { statusCode, status } = (error ?? {}) as { statusCode?: number; status?: number };
+  return OUTER_STATUS[statusCode ?? status ?? 500] ?? 503;
 }

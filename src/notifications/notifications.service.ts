@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { assert } from '../common/assert.js';
 import { newUuid } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
@@ -131,20 +132,19 @@ export class NotificationsService {
     // Unsigned: booked at once only where the operator chose so, and never for refunds of another origin or protocol.
     const proves = account.refundNotify === 'apply' && match.source === 'api' && match.api_version !== 'v3';
     const booking = { refundId, orderId, cause: 'notice', sourceId: id } as const;
-    const booked = await this.ledger.book(tx, [
+    const [booked] = await this.ledger.book(tx, [
       proves ? { ...booking, kind: 'proof', shown, askedAt: null } : { ...booking, kind: 'wake', shown },
     ]);
-    const [first] = booked;
-    const result = first?.result === 'applied' && !proves ? 'waiting_for_query' : (first?.result ?? 'refused');
-    return {
-      ...NOTHING,
-      result: result === 'stale' ? 'repeat' : result,
-      reason: first?.reason ?? null,
-      refundId,
-      orderId,
-      booked,
-    };
+    assert(booked, 'a booking is answered');
+    const { reason = null } = booked;
+    return { ...NOTHING, result: resultOf(booked, proves), reason, refundId, orderId, booked: [booked] };
   }
+}
+
+/** What proves nothing waits for the query it has woken. */
+function resultOf({ result }: Booked, proves: boolean): Outcome['result'] {
+  if (result === 'applied') return proves ? 'applied' : 'waiting_for_query';
+  return result === 'stale' ? 'repeat' : result;
 }
 
 async function applyPayment(

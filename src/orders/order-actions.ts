@@ -23,6 +23,10 @@ const LIST_SQL = `
     AND ($11::text IS NULL OR o.transaction_id = $11)
   ORDER BY o.id DESC LIMIT $12`;
 
+const CLOSE_SQL = `
+  UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now())
+  WHERE id = $1 AND status = 'created'`;
+
 /** What callers do with an order after it was made: list, sync, close. */
 @Injectable()
 export class OrderActions {
@@ -77,32 +81,34 @@ export class OrderActions {
     const order = await this.orders.get(caller, id);
     if (order.status === 'closed') return order;
     if (order.status === 'paid') throw new AppError('order_already_paid', `Order ${order.out_trade_no} is paid.`);
+    await this.closeAtWechat(order);
+    const now = await this.orders.get(caller, publicId('order', order.id));
+    if (now.status === 'paid')
+      throw new AppError('order_already_paid', `Order ${now.out_trade_no} was paid meanwhile.`);
+    if (now.status === 'created') throw new AppError('wechat_unavailable', 'WeChat did not prove what became of it.');
+    return now;
+  }
+
+  private async closeAtWechat(order: OrderRow): Promise<void> {
     const { mch_id: mchId, appid, out_trade_no: outTradeNo } = order;
     const callId = newUuid();
-    const apiVersion = (await this.merchants.byMchId(mchId))?.apiVersion ?? 'v2';
+    const account = await this.merchants.byMchId(mchId);
+    const apiVersion = account?.apiVersion ?? 'v2';
     await beginCall(this.uow, { callId, kind: 'order_close', mchId, orderId: order.id, apiVersion });
     const answer = await this.gateway.close({ callId, mchId, appid, outTradeNo });
     await finishCall(this.uow, callId, answer);
     switch (answer.outcome) {
       case 'closed':
       case 'not_found':
-        await this.uow.query(
-          `UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now())
-           WHERE id = $1 AND status = 'created'`,
-          [order.id],
-        );
-        break;
+        await this.uow.query(CLOSE_SQL, [order.id]);
+        return;
       case 'paid':
         await this.inquiry.refresh(order);
-        break;
+        return;
       case 'refused':
         throw refusedBy(answer);
       default:
         throw new AppError('wechat_unavailable', 'WeChat did not answer; the order is as it was.');
     }
-    const now = await this.orders.get(caller, publicId('order', order.id));
-    if (now.status === 'paid') throw new AppError('order_already_paid', `Order ${outTradeNo} was paid meanwhile.`);
-    if (now.status === 'created') throw new AppError('wechat_unavailable', 'WeChat did not prove what became of it.');
-    return now;
   }
 }

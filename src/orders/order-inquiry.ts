@@ -10,6 +10,14 @@ import type { OrderRow } from './order.view.js';
 import type { RegisterOrderDto } from './orders.dto.js';
 import { bookPayment, type PaymentBooked } from './payment-booking.js';
 
+/** A payment as proved by WeChat or vouched for by an admin. */
+export interface ProvedPayment {
+  readonly transactionId: string | null;
+  /** RFC 3339. */
+  readonly paidAt: string;
+  readonly refunded: boolean;
+}
+
 type Asked = Pick<OrderRow, 'id' | 'mch_id' | 'appid' | 'out_trade_no'>;
 
 /** Asks WeChat about payments, outside any transaction, and books what it proves. */
@@ -39,10 +47,7 @@ export class OrderInquiry {
   }
 
   /** What WeChat proves of a payment to be registered; the codes of design.md 7 when it does not. Nothing is stored here. */
-  async proveForRegister(
-    mchId: string,
-    wish: RegisterOrderDto,
-  ): Promise<{ transactionId: string | null; paidAt: string; refunded: boolean }> {
+  async proveForRegister(mchId: string, wish: RegisterOrderDto): Promise<ProvedPayment> {
     const callId = newUuid();
     await beginCall(this.uow, { callId, kind: 'order_query', mchId, apiVersion: await this.apiVersion(mchId) });
     const answer = await this.gateway.query({ callId, mchId, appid: wish.appid, outTradeNo: wish.out_trade_no });

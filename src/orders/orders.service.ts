@@ -11,7 +11,7 @@ import { beginCall, finishCall } from './gateway-call-log.js';
 import { ORDER_GATEWAY, type OrderGateway, type PaymentParameters } from './order-gateway.port.js';
 import { type OrderRow, ORDER_COLUMNS } from './order.view.js';
 import type { CreateOrderDto, RegisterOrderDto } from './orders.dto.js';
-import { OrderInquiry } from './order-inquiry.js';
+import { OrderInquiry, type ProvedPayment } from './order-inquiry.js';
 
 const EXPIRY_MIN_MS = 5 * 60_000;
 const PREPAY_LIFE_SECONDS = 7200;
@@ -76,25 +76,17 @@ export class OrdersService {
     const digest = digestOf({ ...wish, mch_id: mchId, out_trade_no: outTradeNo });
     const existing = await this.repeatOf(mchId, outTradeNo, digest);
     if (!existing) await this.assertExpiry(wish.expires_at);
-    const [made] = existing
-      ? [existing]
-      : await this.uow.query<OrderRow>(INSERT_SQL, [
-          id,
-          mchId,
-          wish.appid,
-          outTradeNo,
-          wish.amount,
-          digest,
-          account.apiVersion,
-          wish.description,
-          wish.openid,
-          wish.attach ?? null,
-          wish.payer_client_ip ?? null,
-          wish.expires_at ?? null,
-          JSON.stringify(wish.metadata ?? {}),
-          caller.id,
-        ]);
-    const order = made ?? (await this.repeatOf(mchId, outTradeNo, digest));
+    const order =
+      existing ??
+      (await this.insert(wish, {
+        id,
+        mchId,
+        outTradeNo,
+        digest,
+        apiVersion: account.apiVersion,
+        createdBy: caller.id,
+      })) ??
+      (await this.repeatOf(mchId, outTradeNo, digest));
     assert(order, 'an order that was not inserted exists');
     const created = order.id === id;
     if (order.status === 'paid') return { order, created };
@@ -102,30 +94,48 @@ export class OrdersService {
     return { order, created, payment: await this.payment(order) };
   }
 
+  /** Null when the number exists. */
+  private async insert(
+    wish: CreateOrderDto,
+    order: {
+      readonly id: string;
+      readonly mchId: string;
+      readonly outTradeNo: string;
+      readonly digest: Buffer;
+      readonly apiVersion: string;
+      readonly createdBy: string;
+    },
+  ): Promise<OrderRow | null> {
+    const [made = null] = await this.uow.query<OrderRow>(INSERT_SQL, [
+      order.id,
+      order.mchId,
+      wish.appid,
+      order.outTradeNo,
+      wish.amount,
+      order.digest,
+      order.apiVersion,
+      wish.description,
+      wish.openid,
+      wish.attach ?? null,
+      wish.payer_client_ip ?? null,
+      wish.expires_at ?? null,
+      JSON.stringify(wish.metadata ?? {}),
+      order.createdBy,
+    ]);
+    return made;
+  }
+
   /** Takes in a payment made elsewhere, proved by WeChat unless an admin vouches for it. */
   async register(caller: Caller, wish: RegisterOrderDto): Promise<OrderMade> {
-    const verify = wish.verify ?? true;
-    if (!verify && !hasRole(caller, 'admin')) {
-      throw new AppError('forbidden', 'Only an admin registers a payment that WeChat has not proved.');
-    }
-    if (!verify && wish.paid_at === undefined) {
-      throw new AppError('validation_failed', 'paid_at is needed with verify=false.', {
-        errors: [{ field: 'paid_at', message: 'is needed with verify=false' }],
-      });
-    }
+    const { verify = true } = wish;
+    if (!verify) assertVouchedFor(caller, wish);
     const mchId = await this.merchantFor(caller, wish.appid, wish.mch_id);
     const digest = digestOf({ ...wish, mch_id: mchId });
     const existing = await this.repeatOf(mchId, wish.out_trade_no, digest);
     if (existing) return { order: existing, created: false };
     await this.usableMerchant(mchId);
-    const proved = verify
-      ? await this.inquiry.proveForRegister(mchId, wish)
-      : {
-          transactionId: wish.transaction_id ?? null,
-          paidAt: await this.pastTime(wish.paid_at ?? ''),
-          refunded: false,
-        };
-    const [made] = await this.insertRegistered([
+    const proved = verify ? await this.inquiry.proveForRegister(mchId, wish) : await this.vouched(wish);
+    const made = await this.insertRegistered([
       newUuid(),
       mchId,
       wish.appid,
@@ -139,15 +149,21 @@ export class OrdersService {
       JSON.stringify(wish.metadata ?? {}),
       caller.id,
     ]);
-    if (made) return { order: made, created: true };
-    const order = await this.repeatOf(mchId, wish.out_trade_no, digest);
+    const order = made ?? (await this.repeatOf(mchId, wish.out_trade_no, digest));
     assert(order, 'an order that was not inserted exists');
-    return { order, created: false };
+    return { order, created: made !== null };
   }
 
-  private async insertRegistered(parameters: readonly unknown[]): Promise<OrderRow[]> {
+  private async vouched(wish: RegisterOrderDto): Promise<ProvedPayment> {
+    const paidAt = await this.pastTime(wish.paid_at ?? '');
+    return { transactionId: wish.transaction_id ?? null, paidAt, refunded: false };
+  }
+
+  /** Null when the number exists. */
+  private async insertRegistered(parameters: readonly unknown[]): Promise<OrderRow | null> {
     try {
-      return await this.uow.query<OrderRow>(INSERT_REGISTERED_SQL, parameters);
+      const [made = null] = await this.uow.query<OrderRow>(INSERT_REGISTERED_SQL, parameters);
+      return made;
     } catch (error) {
       if (constraintOf(error) !== 'payment_order_transaction_id_key') throw error;
       throw new AppError('out_trade_no_conflict', 'This transaction_id stands for another order.');
@@ -263,6 +279,17 @@ export class OrdersService {
       errors: [{ field: 'paid_at', message: 'must not lie in the future' }],
     });
   }
+}
+
+/** A payment that WeChat has not proved is an admin's word, with its time. */
+function assertVouchedFor(caller: Caller, wish: RegisterOrderDto): void {
+  if (!hasRole(caller, 'admin')) {
+    throw new AppError('forbidden', 'Only an admin registers a payment that WeChat has not proved.');
+  }
+  if (wish.paid_at !== undefined) return;
+  throw new AppError('validation_failed', 'paid_at is needed with verify=false.', {
+    errors: [{ field: 'paid_at', message: 'is needed with verify=false' }],
+  });
 }
 
 function digestOf(body: object): Buffer {

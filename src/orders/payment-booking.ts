@@ -51,19 +51,7 @@ export async function bookPayment(tx: EntityManager, shown: ShownPayment): Promi
     return { result: 'refused', reason: `differs: ${differing.join(', ')}`, orderId, incident: 'payment_mismatch' };
   }
   if (shown.refunded) await tx.query(LIST_REFUNDS_SQL, [orderId]);
-  if (shown.status === 'paid') {
-    if (order.status === 'paid' && order.verified) return { result: 'repeat', orderId };
-    const paidFen = shown.totalFen ?? Number(order.amount_fen);
-    if (order.status !== 'paid' || replaceable)
-      await tx.query(PAID_SQL, [orderId, paidFen, shown.paidAt, shown.transactionId]);
-    else await tx.query('UPDATE payment_order SET verified = true WHERE id = $1', [orderId]);
-    const late = order.status === 'closed' ? { incident: 'paid_after_closed' } : {};
-    return { result: 'applied', orderId, ...late };
-  }
-  if (shown.status === 'closed' && order.status === 'created') {
-    await tx.query(CLOSED_SQL, [orderId]);
-    return { result: 'applied', orderId };
-  }
+  if (shown.status === 'paid') return bookPaid(tx, order, shown, replaceable);
   if (order.status === 'paid') {
     return {
       result: 'refused',
@@ -72,7 +60,43 @@ export async function bookPayment(tx: EntityManager, shown: ShownPayment): Promi
       incident: 'paid_order_not_paid',
     };
   }
-  return { result: 'repeat', orderId };
+  if (shown.status !== 'closed' || order.status !== 'created') return { result: 'repeat', orderId };
+  await tx.query(CLOSED_SQL, [orderId]);
+  return { result: 'applied', orderId };
+}
+
+async function bookPaid(
+  tx: EntityManager,
+  order: Locked,
+  shown: ShownPayment,
+  replaceable: boolean,
+): Promise<PaymentBooked> {
+  const orderId = order.id;
+  if (order.status === 'paid' && order.verified) return { result: 'repeat', orderId };
+  if (order.status === 'paid' && !replaceable) {
+    await tx.query('UPDATE payment_order SET verified = true WHERE id = $1', [orderId]);
+    return { result: 'applied', orderId };
+  }
+  if (await isTaken(tx, shown, orderId)) {
+    return {
+      result: 'refused',
+      reason: 'the transaction_id stands for another order',
+      orderId,
+      incident: 'payment_mismatch',
+    };
+  }
+  const paidFen = shown.totalFen ?? Number(order.amount_fen);
+  await tx.query(PAID_SQL, [orderId, paidFen, shown.paidAt, shown.transactionId]);
+  return { result: 'applied', orderId, ...(order.status === 'closed' && { incident: 'paid_after_closed' }) };
+}
+
+/** One payment of WeChat's pays one order. */
+async function isTaken(tx: EntityManager, shown: ShownPayment, orderId: string): Promise<boolean> {
+  const others = await tx.query<unknown[]>(
+    'SELECT 1 FROM payment_order WHERE mch_id = $1 AND transaction_id = $2 AND id <> $3',
+    [shown.mchId, shown.transactionId, orderId],
+  );
+  return others.length > 0;
 }
 
 function differences(order: Locked, shown: ShownPayment, amountMayDiffer: boolean): string[] {

@@ -3,7 +3,7 @@ import type { Fen } from '../common/fen.js';
 import type { Clock } from '../common/clock.js';
 import type { Settings } from '../config/settings.js';
 import { LEASE_SECONDS } from './limits.js';
-import { lockRate, type Rate } from './merchant-rate.js';
+import type { Rate } from './merchant-rate.js';
 import { currentRate, handOutSlots, slotsToHandOut } from './slots.js';
 
 /** A refund under a fresh lease, with its slot. `callId` is lease token, gateway_call.id and nonce in one. */
@@ -130,10 +130,9 @@ export async function claimSends(
     readonly count: number;
     readonly probe: { readonly only: string | null; readonly gapSeconds: number } | null;
   },
-  context: { readonly settings: Settings; readonly clock: Clock; readonly rate?: Rate },
+  context: { readonly settings: Settings; readonly clock: Clock; readonly rate: Rate },
 ): Promise<Claim | null> {
-  const { settings, clock } = context;
-  const rate = context.rate ?? (await lockRate(tx, merchant.mchId));
+  const { settings, clock, rate } = context;
   const ramped = currentRate(rate.slots, rate.nowMs, settings);
   const slots = { ...rate.slots, ...ramped };
   const count = Math.min(want.count, want.probe ? 1 : slotsToHandOut(slots, rate.nowMs));

@@ -5,7 +5,9 @@ import type { Fen } from '../common/fen.js';
 import { incident } from '../common/log.js';
 import { Settings } from '../config/settings.js';
 import type { AnyBooking, Booked, LockedOrder, LockedRefund } from './bookings.js';
-import { type Change, decide } from './decide.js';
+import type { Change } from './change.js';
+import { decide } from './decide.js';
+import { refusedMove } from './decide-move.js';
 import { BOOK_SQL, LOCK_SQL, lockedOrderOf, lockedRefundOf, recordOf, type LockedRow } from './ledger-rows.js';
 import { hasRoom, moveMoney, refundableFen } from './money.js';
 import { REFUND_STATES, type RefundState } from './states.js';
@@ -89,38 +91,23 @@ export class RefundLedger {
   }
 
   private apply(batch: Batch, booking: AnyBooking): Booked {
-    const refund = batch.refunds.get(booking.refundId);
-    const order = refund && batch.orders.get(refund.orderId);
-    assert(refund && order, 'a booking names a refund of its order');
+    const { refund, order } = lockedOf(batch, booking);
     const from = refund.state;
     const change = this.withRoom(order, refund, booking, decide(refund, order, booking, batch.now));
-    const to = change.fields.state ?? from;
-    const bookedOutside = to === from ? refund.bookedOutside : this.moveMoney(order, refund, to);
-    const overPaid = order.reservedFen + order.refundedFen + order.outsideFen > order.paidFen;
-    Object.assign(refund, change.fields, { bookedOutside });
+    const { state: to = from } = change.fields;
+    const overPaid = to !== from && this.moveMoney(order, refund, to);
+    Object.assign(refund, change.fields);
     if (change.freesSpacing) batch.spacingFreed.add(order.id);
-    const code = change.event?.incident ?? (overPaid && to !== from ? 'more_than_paid' : null);
-    if (change.event) {
-      refund.version += 1;
-      batch.events.push({
-        refund_id: refund.id,
-        seq: refund.version,
-        from_state: from,
-        to_state: to,
-        cause: booking.cause,
-        source_id: booking.sourceId,
-        actor: booking.actor ?? null,
-        incident: code,
-        detail: change.event.detail,
-      });
-    }
+    const incidentCode = change.event?.incident ?? (overPaid ? 'more_than_paid' : null);
+    if (change.event) batch.events.push(eventRow(booking, refund, from, { ...change.event, incident: incidentCode }));
     assert(to === from || change.event, 'every change of state has its event');
-    const { result, reason } = change;
-    return { refundId: refund.id, result, from, to, incident: code, ...(reason !== undefined && { reason }) };
+    return { refundId: refund.id, result: change.result, reason: change.reason, from, to, incident: incidentCode };
   }
 
+  /** Moves the refund's money and says whether the order has now given more than was paid. */
   private moveMoney(order: LockedOrder, refund: LockedRefund, to: RefundState): boolean {
-    return moveMoney(order, refund, to, this.settings.refundsPerOrderMax);
+    refund.bookedOutside = moveMoney(order, refund, to, this.settings.refundsPerOrderMax);
+    return order.reservedFen + order.refundedFen + order.outsideFen > order.paidFen;
   }
 
   /** A caller's move out of a released state reserves again, so it is checked as an intake is. */
@@ -129,15 +116,41 @@ export class RefundLedger {
     if (booking.kind !== 'move' || to === undefined) return change;
     const reservesAgain = REFUND_STATES[refund.state].money === 'released' && REFUND_STATES[to].money === 'reserved';
     if (!reservesAgain || hasRoom(order, refund.amountFen, this.settings.refundsPerOrderMax)) return change;
-    const tooMuch: boolean = refund.amountFen > refundableFen(order);
-    const reason = tooMuch ? 'amount_exceeds_refundable' : 'refund_count_exceeded';
-    return { result: 'refused', reason, fields: {}, event: null };
+    return refusedMove(refund.amountFen > refundableFen(order) ? 'amount_exceeds_refundable' : 'refund_count_exceeded');
   }
 
   /** Adds what WeChat shows under a refund's number with another amount to the order's outside money; kept on the refund. */
   async bookShownAmount(tx: EntityManager, refundId: string, shownFen: Fen): Promise<void> {
     await tx.query(SHOWN_AMOUNT_SQL, [refundId, shownFen]);
   }
+}
+
+function lockedOf(batch: Batch, booking: AnyBooking): { refund: LockedRefund; order: LockedOrder } {
+  const refund = batch.refunds.get(booking.refundId);
+  const order = batch.orders.get(booking.orderId);
+  assert(refund && order, 'a booking names a refund of its order');
+  return { refund, order };
+}
+
+/** The next event of a refund that is already in its new state. */
+function eventRow(
+  booking: AnyBooking,
+  refund: LockedRefund,
+  from: RefundState,
+  event: { readonly incident: string | null; readonly detail: Readonly<Record<string, unknown>> },
+): EventRow {
+  refund.version += 1;
+  return {
+    refund_id: refund.id,
+    seq: refund.version,
+    from_state: from,
+    to_state: refund.state,
+    cause: booking.cause,
+    source_id: booking.sourceId,
+    actor: booking.actor ?? null,
+    incident: event.incident,
+    detail: event.detail,
+  };
 }
 
 /** Counts once: a second resolve of the same sight changes nothing. Runs after `book` has locked order and refund. */

@@ -64,7 +64,9 @@ export class RefundsService {
     }
     const target = await this.targets.find(caller, wish);
     const names = [wish.out_refund_no, idempotencyKey]
-      .map((name, place) => (name == null ? null : `${target.mch_id}/${place === 0 ? '' : target.appid}/${name}`))
+      .map((name, place) =>
+        name === undefined || name === null ? null : `${target.mch_id}/${place === 0 ? '' : target.appid}/${name}`,
+      )
       .filter((name) => name !== null);
     await this.waitForTwin(names);
     const work = this.reserveOrReplay(caller, wish, idempotencyKey, target);
@@ -97,22 +99,7 @@ export class RefundsService {
       if (replayed) return replayed;
       throw new AppError('merchant_disabled', `Merchant ${target.mch_id} is disabled.`);
     }
-    const id = newUuid();
-    const row: IntakeRow = {
-      id,
-      order_id: target.id,
-      out_refund_no: wish.out_refund_no ?? publicId('refund', id),
-      amount_fen: wish.amount ?? null,
-      idempotency_key: idempotencyKey,
-      request_digest: digest,
-      reason: wish.reason ?? null,
-      items: wish.items ?? null,
-      funds_account: wish.funds_account ?? null,
-      note: wish.note ?? null,
-      metadata: wish.metadata ?? {},
-      created_by: caller.id,
-      replaces: null,
-    };
+    const row = intakeRowOf(wish, { target, idempotencyKey, digest, createdBy: caller.id });
     const refund = await this.reserve(row);
     if (refund) {
       this.dispatcher.wake();
@@ -174,6 +161,33 @@ export class RefundsService {
     this.dispatcher.wake();
     return refund;
   }
+}
+
+function intakeRowOf(
+  wish: RefundWish,
+  of: {
+    readonly target: RefundTarget;
+    readonly idempotencyKey: string | null;
+    readonly digest: string;
+    readonly createdBy: string;
+  },
+): IntakeRow {
+  const id = newUuid();
+  return {
+    id,
+    order_id: of.target.id,
+    out_refund_no: wish.out_refund_no ?? publicId('refund', id),
+    amount_fen: wish.amount ?? null,
+    idempotency_key: of.idempotencyKey,
+    request_digest: of.digest,
+    reason: wish.reason ?? null,
+    items: wish.items ?? null,
+    funds_account: wish.funds_account ?? null,
+    note: wish.note ?? null,
+    metadata: wish.metadata ?? {},
+    created_by: of.createdBy,
+    replaces: null,
+  };
 }
 
 /** Over the validated body with sorted keys before defaults, the order as its id (design.md 8). */

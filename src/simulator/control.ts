@@ -102,12 +102,17 @@ const ROUTES: Readonly<Record<string, Handler>> = {
   'POST /refunds': (world, wish) => {
     const merchant = merchantOf(world, wish.text('mch_id'));
     const order = world.order(merchant.mchId, wish.text('out_trade_no'));
-    if (order?.paidAtMs == null) throw new BadWish('out_trade_no', 'names no paid order');
+    if (!order || order.paidAtMs === null) throw new BadWish('out_trade_no', 'names no paid order');
     const amount = wish.integer('amount');
     if (world.refundedFen(order) + amount > order.totalFen) throw new BadWish('amount', 'exceeds what is left');
     const number = wish.optionalText('out_refund_no') ?? `V${randomBytes(10).toString('hex')}`;
     if (world.refund(merchant.mchId, number)) throw new BadWish('out_refund_no', 'exists');
-    const made = accept(world, merchant, order, { out_refund_no: number, amount }, 'VENDOR_PLATFORM');
+    const made = accept(world, order, {
+      outRefundNo: number,
+      amountFen: amount,
+      notifyUrl: merchant.vendorNotifyUrl,
+      source: 'VENDOR_PLATFORM',
+    });
     return { out_refund_no: number, refund_id: made.refundId, state: made.state };
   },
   'POST /refunds/:out_refund_no/state': (world, wish, [number = '']) => {

@@ -102,92 +102,111 @@ function printTimeline(entries: readonly Json[]): void {
   }
 }
 
-async function main(): Promise<void> {
+type Api = (method: string, path: string, body?: Json | null, headers?: Record<string, string>) => Promise<Json>;
+
+/** Registers the company with the simulated WeChat and with the service. */
+async function setUp(api: Api, control: string): Promise<void> {
+  say(`\n1. One company, merchant number ${MCH_ID}, two mini-programs.`);
+  const issued = await call('POST', `${control}/merchants`, {
+    mch_id: MCH_ID,
+    appids: SHOPS.map(({ appid }) => appid),
+    settle_after_ms: SETTLE_AFTER_MS,
+  });
+  await api('POST', '/v1/merchants', { mch_id: MCH_ID, name: '示例公司 Example Ltd', api_version: 'v2' });
+  await api('PUT', `/v1/merchants/${MCH_ID}/credentials`, {
+    api_v2_key: issued['api_v2_key'],
+    client_certificate_p12: issued['certificate_p12'],
+  });
+  for (const { appid, name } of SHOPS) await api('POST', '/v1/mini_programs', { appid, name, mch_ids: [MCH_ID] });
+  const { results } = (await api('POST', `/v1/merchants/${MCH_ID}/check`)) as { results: Json[] };
+  const tried = results.map(({ kind, result }) => `${String(kind)} ${String(result)}`);
+  say(`   credentials tried at WeChat: ${tried.join(', ')}`);
+}
+
+/** One payment and its refund; gives the refund's id. */
+async function payAndRefund(api: Api, control: string, shop: (typeof SHOPS)[number], number: string): Promise<string> {
+  const order = await api('POST', '/v1/orders', {
+    appid: shop.appid,
+    amount: shop.amountFen,
+    description: shop.name,
+    openid: 'oDemoPayer',
+  });
+  say(`   order ${String(order['id'])} is committed; the mini-program gets its parameters for wx.requestPayment`);
+  await call('POST', `${control}/payments`, { mch_id: MCH_ID, out_trade_no: order['out_trade_no'] });
+  const readOrder = (): Promise<Json> => api('GET', `/v1/orders/${String(order['id'])}`);
+  await until(readOrder, (now) => now['status'] === 'paid');
+  say('   the user has paid; WeChat told us in a signed notice');
+  const amount = shop.refundFen === null ? {} : { amount: shop.refundFen };
+  const wish = { order: order['id'], out_refund_no: number, reason: shop.reason, ...amount };
+  const asked = await api('POST', '/v1/refunds', wish, { prefer: 'wait=10' });
+  const id = String(asked['id']);
+  say(
+    `   refund ${id} of ${yuan(Number(asked['amount']))} asked for, now ${String(asked['state'])}; the same call again:`,
+  );
+  const again = await api('POST', '/v1/refunds', wish);
+  say(`   ${String(again['id'])}: the first one, nothing is refunded twice`);
+  await until(
+    () => api('GET', `/v1/refunds/${id}`),
+    (now) => now['status'] === 'succeeded',
+  );
+  const done = await readOrder();
+  const [back, left] = [Number(done['amount_refunded']), Number(done['amount_refundable'])];
+  say(`   succeeded: ${yuan(back)} given back, ${yuan(left)} can still be refunded. What happened:\n`);
+  printTimeline(((await api('GET', `/v1/refunds/${id}/timeline`)) as { data: Json[] }).data);
+  return id;
+}
+
+/** A directory of this run; as root PostgreSQL runs as another user, who must be able to pass. */
+function freshDirectory(): string {
   mkdirSync('.data', { recursive: true });
   const directory = mkdtempSync(resolve('.data', 'demo-'));
-  // As root PostgreSQL runs as another user, who must be able to pass.
   chmodSync(directory, 0o711);
+  return directory;
+}
+
+async function main(): Promise<void> {
+  const directory = freshDirectory();
   say('Tuikuan (退款) demo: a simulated WeChat Pay, an embedded PostgreSQL and the service. No real money moves.');
   const simulator = await startSimulator({ port: 0, controlPort: 0, directory: join(directory, 'simulator') });
   const control = `http://127.0.0.1:${simulator.controlPort}`;
   const port = await freePort(3000);
   const url = `http://localhost:${port}`;
   const service = startService(directory, port, simulator);
-  let ending = false;
-  const end = (code: number): void => {
-    if (ending) return;
-    ending = true;
-    service.once('exit', () => {
-      rmSync(directory, { recursive: true, force: true });
-      process.exit(code);
-    });
-    if (service.exitCode !== null || !service.kill('SIGTERM')) process.exit(code);
-  };
+  const end = endOnce(service, directory);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(0));
   try {
     await ready(url, service);
     const { ADMIN_API_KEY: key } = JSON.parse(readFileSync(join(directory, '.data', 'keys.json'), 'utf8')) as {
       ADMIN_API_KEY: string;
     };
-    const api = (method: string, path: string, body: Json | null = null, headers: Record<string, string> = {}) =>
+    const api: Api = (method, path, body = null, headers = {}) =>
       call(method, `${url}${path}`, body, { authorization: `Bearer ${key}`, ...headers });
-
-    say(`\n1. One company, merchant number ${MCH_ID}, two mini-programs.`);
-    const issued = await call('POST', `${control}/merchants`, {
-      mch_id: MCH_ID,
-      appids: SHOPS.map(({ appid }) => appid),
-      settle_after_ms: SETTLE_AFTER_MS,
-    });
-    await api('POST', '/v1/merchants', { mch_id: MCH_ID, name: '示例公司 Example Ltd', api_version: 'v2' });
-    await api('PUT', `/v1/merchants/${MCH_ID}/credentials`, {
-      api_v2_key: issued['api_v2_key'],
-      client_certificate_p12: issued['certificate_p12'],
-    });
-    for (const { appid, name } of SHOPS) await api('POST', '/v1/mini_programs', { appid, name, mch_ids: [MCH_ID] });
-    const { results } = (await api('POST', `/v1/merchants/${MCH_ID}/check`)) as { results: Json[] };
-    say(
-      `   credentials tried at WeChat: ${results.map(({ kind, result }) => `${String(kind)} ${String(result)}`).join(', ')}`,
-    );
-
-    const refunds: string[] = [];
+    await setUp(api, control);
+    let refundId = '';
     for (const [place, shop] of SHOPS.entries()) {
       say(`\n${place + 2}. ${shop.name}: a payment of ${yuan(shop.amountFen)}, then money back.`);
-      const order = await api('POST', '/v1/orders', {
-        appid: shop.appid,
-        amount: shop.amountFen,
-        description: shop.name,
-        openid: 'oDemoPayer',
-      });
-      say(`   order ${String(order['id'])} is committed; the mini-program gets its parameters for wx.requestPayment`);
-      await call('POST', `${control}/payments`, { mch_id: MCH_ID, out_trade_no: order['out_trade_no'] });
-      const readOrder = (): Promise<Json> => api('GET', `/v1/orders/${String(order['id'])}`);
-      await until(readOrder, (now) => now['status'] === 'paid');
-      say('   the user has paid; WeChat told us in a signed notice');
-      const wish = { order: order['id'], out_refund_no: `DEMO-${place + 1}`, reason: shop.reason };
-      const amount = shop.refundFen === null ? {} : { amount: shop.refundFen };
-      const asked = await api('POST', '/v1/refunds', { ...wish, ...amount }, { prefer: 'wait=10' });
-      const id = String(asked['id']);
-      refunds.push(id);
-      say(
-        `   refund ${id} of ${yuan(Number(asked['amount']))} asked for, now ${String(asked['state'])}; the same call again:`,
-      );
-      const again = await api('POST', '/v1/refunds', { ...wish, ...amount });
-      say(`   ${String(again['id'])}: the first one, nothing is refunded twice`);
-      await until(
-        () => api('GET', `/v1/refunds/${id}`),
-        (now) => now['status'] === 'succeeded',
-      );
-      const done = await readOrder();
-      const [back, left] = [Number(done['amount_refunded']), Number(done['amount_refundable'])];
-      say(`   succeeded: ${yuan(back)} given back, ${yuan(left)} can still be refunded. What happened:\n`);
-      const timeline = (await api('GET', `/v1/refunds/${id}/timeline`)) as { data: Json[] };
-      printTimeline(timeline.data);
+      refundId = await payAndRefund(api, control, shop, `DEMO-${place + 1}`);
     }
-    printWayOn(url, control, key, refunds[1] ?? '');
+    printWayOn(url, control, key, refundId);
   } catch (error) {
     say(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
     end(1);
   }
+}
+
+/** Ends the service, waits for it, and removes what the demo made. */
+function endOnce(service: ChildProcess, directory: string): (code: number) => void {
+  let ending = false;
+  return (code) => {
+    if (ending) return;
+    ending = true;
+    const leave = (): never => {
+      rmSync(directory, { recursive: true, force: true });
+      process.exit(code);
+    };
+    service.once('exit', leave);
+    if (service.exitCode !== null || !service.kill('SIGTERM')) leave();
+  };
 }
 
 function printWayOn(url: string, control: string, key: string, refundId: string): void {

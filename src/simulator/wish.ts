@@ -29,7 +29,7 @@ export class Wish {
     const value = this.fields[name] ?? [];
     if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string'))
       throw new BadWish(name, 'must be a list of texts');
-    return value as string[];
+    return value;
   }
 
   integer(name: string, fallback?: number): number {

@@ -190,8 +190,8 @@ function handshake(origin: URL, certificate: MerchantAccount['clientCertificate'
       reject(new NotConnected(reason));
     };
     const timer = setTimeout(() => fail('no connection in 2 s'), CONNECT_TIMEOUT_MS);
-    tcp.on('error', (error) => fail(error.message));
-    tls.on('error', (error) => fail(error.message));
+    tcp.on('error', (error: Error) => fail(error.message));
+    tls.on('error', (error: Error) => fail(error.message));
     tls.once('secureConnect', () => {
       clearTimeout(timer);
       // Flowing, so that a connection closed by the other side is noticed while it is idle.

@@ -32,7 +32,7 @@ describe('the JSON reader', () => {
     ['text behind the value', '{} {}'],
     ['half a body', '{"a":'],
   ])('refuses %s', (_, text) => {
-    expect(() => read(text)).toThrow(expect.objectContaining({ code: 'validation_failed' }));
+    expect(() => read(text)).toThrow('validation_failed');
     expect(Object.getOwnPropertyNames(Object.prototype)).not.toContain('admin');
   });
 

@@ -2,7 +2,7 @@ import { ValidateBy, ValidateIf } from 'class-validator';
 
 /** The field may be left out; `null` is a value like any other and must pass the other checks. */
 export function Optional(): PropertyDecorator {
-  return ValidateIf((_object: unknown, value: unknown) => value !== undefined) as PropertyDecorator;
+  return ValidateIf((_object: unknown, value: unknown) => value !== undefined);
 }
 
 const METADATA_KEYS_MAX = 20;

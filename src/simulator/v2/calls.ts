@@ -36,46 +36,56 @@ export type Verdict =
 
 const SECOND_MS = 1000;
 
+/** A request as it came in. */
+interface Incoming {
+  readonly v2: V2Call;
+  readonly fields: Fields;
+  readonly certificate: ClientCertificate | null;
+  readonly row: RequestRow;
+}
+
 /**
  * Judges a request in WeChat's order: front server (certificate), merchant, signature, certificate's owner, rate, business. `work` false
  * stops before anything is carried out.
  */
-export function judge(
-  world: World,
-  request: {
-    readonly v2: V2Call;
-    readonly fields: Fields;
-    readonly certificate: ClientCertificate | null;
-    readonly row: RequestRow;
-  },
-  work: boolean,
-): Verdict {
-  const { v2, fields, certificate, row } = request;
+export function judge(world: World, request: Incoming, work: boolean): Verdict {
+  const { v2, fields } = request;
+  const text = v2.needsCertificate ? frontServer(request.certificate) : null;
+  if (text !== null) return { kind: 'page', text };
   const merchant = world.merchants.get(fields['mch_id'] ?? '');
-  if (v2.needsCertificate) {
-    if (!certificate) return { kind: 'page', text: '400 No required SSL certificate was sent' };
-    if (!certificate.valid) return { kind: 'page', text: '400 The SSL certificate error' };
-  }
   if (!merchant) return { kind: 'return_fail', text: '商户号不存在' };
-  const signType = signTypeOf(fields);
-  if (signType === null || fields['sign'] !== signOf(fields, merchant.apiV2Key, signType)) {
-    return { kind: 'return_fail', text: '签名错误' };
-  }
-  const answer = (code: string, text: string): Verdict => ({ kind: 'answer', merchant, answer: { code, text } });
-  if (!merchant.appids.has(fields['appid'] ?? ''))
-    return answer('APPID_MCHID_NOT_MATCH', 'appid and mch_id do not match');
-  if (v2.needsCertificate && certificate) {
-    if (merchant.revoked.has(certificate.serial)) return answer('CERT_ERROR', '证书已作废');
-    if (certificate.mchId !== merchant.mchId) {
-      world.ledger.violate('certificate', merchant.mchId, fields['out_trade_no'] ?? null);
-      return answer('CERT_ERROR', '商户号与API证书不匹配');
-    }
-    if (merchant.noAuth) return answer('NOAUTH', 'the address is not on the allow-list');
-    const limited = rateBroken(world, merchant.mchId, row);
-    if (limited) return answer(limited, 'too many requests');
-  }
-  if (!work) return answer('SYSTEMERROR', 'system error');
+  if (!isSigned(fields, merchant)) return { kind: 'return_fail', text: '签名错误' };
+  const refusal = refusalOf(world, merchant, request);
+  if (refusal) return { kind: 'answer', merchant, answer: refusal };
+  if (!work) return { kind: 'answer', merchant, answer: { code: 'SYSTEMERROR', text: 'system error' } };
   return { kind: 'answer', merchant, answer: v2.work(world, merchant, fields) };
+}
+
+/** What the front server says of a client certificate; null when it lets the request through. */
+function frontServer(certificate: ClientCertificate | null): string | null {
+  if (!certificate) return '400 No required SSL certificate was sent';
+  return certificate.valid ? null : '400 The SSL certificate error';
+}
+
+function isSigned(fields: Fields, merchant: SimulatedMerchant): boolean {
+  const signType = signTypeOf(fields);
+  return signType !== null && fields['sign'] === signOf(fields, merchant.apiV2Key, signType);
+}
+
+function refusalOf(world: World, merchant: SimulatedMerchant, request: Incoming): Answer | null {
+  const { v2, fields, certificate, row } = request;
+  if (!merchant.appids.has(fields['appid'] ?? '')) {
+    return { code: 'APPID_MCHID_NOT_MATCH', text: 'appid and mch_id do not match' };
+  }
+  if (!v2.needsCertificate || !certificate) return null;
+  if (merchant.revoked.has(certificate.serial)) return { code: 'CERT_ERROR', text: '证书已作废' };
+  if (certificate.mchId !== merchant.mchId) {
+    world.ledger.violate('certificate', merchant.mchId, row.out_trade_no);
+    return { code: 'CERT_ERROR', text: '商户号与API证书不匹配' };
+  }
+  if (merchant.noAuth) return { code: 'NOAUTH', text: 'the address is not on the allow-list' };
+  const limited = rateBroken(world, merchant.mchId, row);
+  return limited === null ? null : { code: limited, text: 'too many requests' };
 }
 
 /** The 151st request, or the 7th failing one, within a rolling second. */

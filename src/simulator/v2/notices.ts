@@ -65,42 +65,44 @@ function outer(merchant: SimulatedMerchant, appid: string, sealed: Buffer): stri
   });
 }
 
+type Forgery = (world: World, entry: SimulatedRefund, merchant: SimulatedMerchant, argument: string) => string;
+
+const plainNotice = (entry: SimulatedRefund, merchant: SimulatedMerchant, change: Fields = {}): string =>
+  outer(merchant, entry.order.appid, seal(inner(entry, change), merchant.apiV2Key));
+
+/** Notices that must not be believed. `status:X` is in this table under `status`. */
+const FORGE: Readonly<Record<string, Forgery>> = {
+  wrong_key: (_world, entry, merchant) =>
+    outer(merchant, entry.order.appid, seal(inner(entry), randomBytes(16).toString('hex'))),
+  wrong_amount: (_world, entry, merchant) => {
+    const more = String(entry.amountFen + 1);
+    return plainNotice(entry, merchant, { refund_fee: more, settlement_refund_fee: more });
+  },
+  status: (_world, entry, merchant, status) => plainNotice(entry, merchant, { refund_status: status }),
+  unknown_refund: (_world, entry, merchant) => {
+    const number = (): string => `X${randomBytes(8).toString('hex')}`;
+    return plainNotice(entry, merchant, { out_refund_no: number(), out_trade_no: number() });
+  },
+  truncated: (_world, entry, merchant) => plainNotice(entry, merchant).slice(0, -40),
+  other_merchant: (world, entry, merchant) => {
+    const other = [...world.merchants.values()].find(({ mchId }) => mchId !== merchant.mchId) ?? merchant;
+    return outer(other, entry.order.appid, seal(inner(entry), merchant.apiV2Key));
+  },
+  splice: (world, entry, merchant) => {
+    const other = world.allRefunds().find((one) => one !== entry && one.order.mchId === merchant.mchId) ?? entry;
+    const kept = SPLICED_BLOCKS * BLOCK_BYTES;
+    const tail = seal(inner(other, { refund_status: 'SUCCESS' }), merchant.apiV2Key).subarray(kept);
+    const spliced = Buffer.concat([seal(inner(entry), merchant.apiV2Key).subarray(0, kept), tail]);
+    return outer(merchant, entry.order.appid, spliced);
+  },
+};
+
 /** The body of a refund notice; `forge` makes one that must not be believed. */
 export function refundNotice(world: World, entry: SimulatedRefund, forge: string | null = null): string {
   const merchant = world.merchants.get(entry.order.mchId);
   if (!merchant) throw new Error('a refund has its merchant');
-  const { appid } = entry.order;
-  const plain = (change?: Fields): string => outer(merchant, appid, seal(inner(entry, change), merchant.apiV2Key));
-  const [kind, argument = ''] = (forge ?? '').split(':');
-  switch (kind) {
-    case 'wrong_key':
-      return outer(merchant, appid, seal(inner(entry), randomBytes(16).toString('hex')));
-    case 'wrong_amount':
-      return plain({ refund_fee: String(entry.amountFen + 1), settlement_refund_fee: String(entry.amountFen + 1) });
-    case 'status':
-      return plain({ refund_status: argument });
-    case 'unknown_refund':
-      return plain({
-        out_refund_no: `X${randomBytes(8).toString('hex')}`,
-        out_trade_no: `X${randomBytes(8).toString('hex')}`,
-      });
-    case 'truncated':
-      return plain().slice(0, -40);
-    case 'other_merchant': {
-      const other = [...world.merchants.values()].find((candidate) => candidate.mchId !== merchant.mchId) ?? merchant;
-      return outer({ ...merchant, mchId: other.mchId }, appid, seal(inner(entry), merchant.apiV2Key));
-    }
-    case 'splice': {
-      const other = world
-        .allRefunds()
-        .find((candidate) => candidate !== entry && candidate.order.mchId === merchant.mchId);
-      const head = seal(inner(entry), merchant.apiV2Key).subarray(0, SPLICED_BLOCKS * BLOCK_BYTES);
-      const tail = seal(inner(other ?? entry, { refund_status: 'SUCCESS' }), merchant.apiV2Key);
-      return outer(merchant, appid, Buffer.concat([head, tail.subarray(SPLICED_BLOCKS * BLOCK_BYTES)]));
-    }
-    default:
-      return plain();
-  }
+  const [kind = '', argument = ''] = (forge ?? '').split(':');
+  return FORGE[kind]?.(world, entry, merchant, argument) ?? plainNotice(entry, merchant);
 }
 
 /** The body of a payment notice: signed, not encrypted. */

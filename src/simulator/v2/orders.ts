@@ -6,29 +6,34 @@ import type { Answer } from './refunds.js';
 const refuse = (code: string, text: string): Answer => ({ code, text });
 
 const NEEDED = ['body', 'out_trade_no', 'total_fee', 'spbill_create_ip', 'notify_url', 'trade_type', 'openid'];
+const FORMS = {
+  out_trade_no: /^[0-9A-Za-z_\-|*]{6,32}$/,
+  total_fee: /^[1-9][0-9]{0,12}$/,
+  trade_type: /^JSAPI$/,
+} as const;
 const DIGESTED = ['appid', 'body', 'out_trade_no', 'total_fee', 'openid', 'attach', 'trade_type'];
+
+/** What is wrong with the fields of a unifiedorder; null when nothing is. */
+function malformed(fields: Fields): Answer | null {
+  const missing = NEEDED.find((name) => !fields[name]);
+  if (missing !== undefined) return refuse('LACK_PARAMS', `lacks ${missing}`);
+  const wrong = Object.entries(FORMS).find(([name, form]) => !form.test(fields[name] ?? ''));
+  if (wrong) return refuse('PARAM_ERROR', `invalid ${wrong[0]}`);
+  const { notify_url: url = '' } = fields;
+  return URL.canParse(url) && new URL(url).search === '' ? null : refuse('PARAM_ERROR', 'invalid notify_url');
+}
 
 /** unifiedorder for JSAPI; the same order again has the same prepay_id. */
 export function unifiedOrder(world: World, merchant: SimulatedMerchant, fields: Fields): Answer {
-  const missing = NEEDED.find((name) => !fields[name]);
-  if (missing !== undefined) return refuse('LACK_PARAMS', `lacks ${missing}`);
-  const { out_trade_no: number = '', total_fee: total = '', notify_url: url = '' } = fields;
-  if (
-    !/^[0-9A-Za-z_\-|*]{6,32}$/.test(number) ||
-    !/^[1-9][0-9]{0,12}$/.test(total) ||
-    fields['trade_type'] !== 'JSAPI'
-  ) {
-    return refuse('PARAM_ERROR', 'a field is not of its form');
-  }
-  if (!URL.canParse(url) || new URL(url).search !== '') return refuse('PARAM_ERROR', 'invalid notify_url');
+  const wrong = malformed(fields);
+  if (wrong) return wrong;
   const digest = createHash('sha256')
     .update(JSON.stringify(DIGESTED.map((name) => fields[name] ?? '')))
     .digest('hex');
-  const known = world.order(merchant.mchId, number);
-  if (known?.paidAtMs != null) return refuse('ORDERPAID', 'the order is paid');
-  if (known?.closed) return refuse('ORDERCLOSED', 'the order is closed');
-  if (known && known.digest !== digest) return refuse('OUT_TRADE_NO_USED', 'the number stands for another order');
-  const order = known ?? newOrder(world, merchant, fields, digest);
+  const order = world.order(merchant.mchId, fields['out_trade_no'] ?? '') ?? newOrder(world, merchant, fields, digest);
+  if (order.paidAtMs !== null) return refuse('ORDERPAID', 'the order is paid');
+  if (order.closed) return refuse('ORDERCLOSED', 'the order is closed');
+  if (order.digest !== digest) return refuse('OUT_TRADE_NO_USED', 'the number stands for another order');
   return { fields: { trade_type: 'JSAPI', prepay_id: order.prepayId } };
 }
 

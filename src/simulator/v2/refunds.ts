@@ -12,22 +12,26 @@ const AMOUNT = /^[1-9][0-9]{0,12}$/;
 const DAY_MS = 86_400_000;
 const PAGE_RECORDS = 10;
 
-/** Fields that are wrong in themselves; null when all are well formed. */
+const isNotifyUrl = (url: string): boolean => URL.canParse(url) && new URL(url).search === '' && url.length <= 256;
+
+/** What a field must look like where it is sent; the first three must be. */
+const FORMS: Readonly<Record<string, (value: string) => boolean>> = {
+  out_refund_no: (value) => REFUND_NUMBER.test(value),
+  total_fee: (value) => AMOUNT.test(value),
+  refund_fee: (value) => AMOUNT.test(value),
+  out_trade_no: (value) => TRADE_NUMBER.test(value),
+  notify_url: isNotifyUrl,
+  refund_desc: (value) => value.length <= 80,
+};
+const MUST_BE_SENT = ['out_refund_no', 'total_fee', 'refund_fee'];
+
+/** The field that is wrong in itself; null when all are well formed. */
 function malformed(fields: Fields): string | null {
-  const {
-    out_refund_no: number = '',
-    total_fee: total = '',
-    refund_fee: fee = '',
-    out_trade_no: trade,
-    notify_url: url,
-  } = fields;
-  if (!REFUND_NUMBER.test(number)) return 'out_refund_no';
-  if (trade !== undefined && !TRADE_NUMBER.test(trade)) return 'out_trade_no';
-  if (!AMOUNT.test(total)) return 'total_fee';
-  if (!AMOUNT.test(fee)) return 'refund_fee';
-  if (url !== undefined && (!URL.canParse(url) || new URL(url).search !== '' || url.length > 256)) return 'notify_url';
-  if ((fields['refund_desc'] ?? '').length > 80) return 'refund_desc';
-  return null;
+  const wrong = Object.entries(FORMS).find(([name, form]) => {
+    const value = fields[name];
+    return value === undefined ? MUST_BE_SENT.includes(name) : !form(value);
+  });
+  return wrong?.[0] ?? null;
 }
 
 /** The order a refund or query names; transaction_id wins over out_trade_no. */
@@ -47,18 +51,33 @@ export function refund(world: World, merchant: SimulatedMerchant, fields: Fields
   const order = orderNamed(world, merchant, fields);
   if (!order || order.paidAtMs === null) return refuse('ORDERNOTEXIST', 'no such paid order');
   if (order.appid !== fields['appid']) return refuse('INVALID_REQUEST', 'the appid is not that of the order');
-  const tooSoon = spacingBroken(world, order);
-  if (tooSoon) return refuse('FREQUENCY_LIMITED', 'refunds of one order are a minute apart');
-  const [total, amount] = [Number(fields['total_fee']), Number(fields['refund_fee'])];
+  if (spacingBroken(world, order)) return refuse('FREQUENCY_LIMITED', 'refunds of one order are a minute apart');
   const known = world.refund(merchant.mchId, fields['out_refund_no'] ?? '');
-  if (total !== order.totalFen || (known && known.amountFen !== amount)) {
+  if (amountsDiffer(order, known, fields)) {
     return refuse('REFUND_FEE_MISMATCH', 'the amounts are not those of the order or of this number');
   }
-  if (known)
-    return known.order === order ? { fields: acceptedFields(known) } : refuse('INVALID_REQUEST', 'the number is used');
-  const refused = ruleBroken(world, merchant, order, amount);
-  if (refused) return refused;
-  return { fields: acceptedFields(accept(world, merchant, order, { ...fields, amount })) };
+  if (known) return repeated(known, order);
+  return ruleBroken(world, merchant, order, Number(fields['refund_fee'])) ?? firstTime(world, merchant, order, fields);
+}
+
+function amountsDiffer(order: SimulatedOrder, known: SimulatedRefund | undefined, fields: Fields): boolean {
+  const ofNumber = known === undefined || known.amountFen === Number(fields['refund_fee']);
+  return Number(fields['total_fee']) !== order.totalFen || !ofNumber;
+}
+
+/** The same number again: the same answer, and no more money. */
+function repeated(known: SimulatedRefund, order: SimulatedOrder): Answer {
+  return known.order === order ? { fields: acceptedFields(known) } : refuse('INVALID_REQUEST', 'the number is used');
+}
+
+function firstTime(world: World, merchant: SimulatedMerchant, order: SimulatedOrder, fields: Fields): Answer {
+  const made = accept(world, order, {
+    outRefundNo: fields['out_refund_no'] ?? '',
+    amountFen: Number(fields['refund_fee']),
+    notifyUrl: fields['notify_url'] ?? merchant.vendorNotifyUrl,
+    source: 'API',
+  });
+  return { fields: acceptedFields(made) };
 }
 
 function spacingBroken(world: World, order: SimulatedOrder): boolean {
@@ -88,23 +107,18 @@ function ruleBroken(
   return null;
 }
 
-/** Books a refund and lets it settle by the merchant's rule. */
+/** Books a refund and takes its money from the merchant's balance. */
 export function accept(
   world: World,
-  merchant: SimulatedMerchant,
   order: SimulatedOrder,
-  wish: { readonly [name: string]: string | number | undefined; readonly amount: number },
-  source: SimulatedRefund['source'] = 'API',
+  wish: Pick<SimulatedRefund, 'outRefundNo' | 'amountFen' | 'notifyUrl' | 'source'>,
 ): SimulatedRefund {
-  merchant.balanceFen -= wish.amount;
+  const merchant = world.merchants.get(order.mchId);
+  if (merchant) merchant.balanceFen -= wish.amountFen;
   const made: SimulatedRefund = {
+    ...wish,
     order,
-    outRefundNo: String(wish['out_refund_no']),
     refundId: world.nextNumber('5030'),
-    amountFen: wish.amount,
-    notifyUrl:
-      source === 'API' ? (wish['notify_url']?.toString() ?? merchant.vendorNotifyUrl) : merchant.vendorNotifyUrl,
-    source,
     createdMs: world.clock.nowMs(),
     state: 'PROCESSING',
     succeededMs: null,
@@ -136,22 +150,22 @@ export function refundQuery(world: World, merchant: SimulatedMerchant, fields: F
     .filter((entry) => entry.order.mchId === merchant.mchId)
     .filter((entry) => world.clock.nowMs() - entry.createdMs >= merchant.visibilityLagMs);
   const found = visible.filter(matcher(fields));
-  if (found.length === 0) return refuse('REFUNDNOTEXIST', 'no such refund');
-  const { offset = '0' } = fields;
-  if (!/^(0|[1-9][0-9]*)$/.test(offset) || Number(offset) >= found.length)
-    return refuse('PARAM_ERROR', 'offset beyond the total');
-  const page = found.slice(Number(offset), Number(offset) + PAGE_RECORDS);
   const [first] = found;
-  const order = first?.order;
+  if (!first) return refuse('REFUNDNOTEXIST', 'no such refund');
+  const { offset = '0' } = fields;
+  const page = /^(0|[1-9][0-9]*)$/.test(offset) ? found.slice(Number(offset), Number(offset) + PAGE_RECORDS) : [];
+  if (page.length === 0) return refuse('PARAM_ERROR', 'offset beyond the total');
+  const { order } = first;
+  const records = page.map(recordFields);
   return {
     fields: {
       total_refund_count: String(found.length),
       refund_count: String(page.length),
-      transaction_id: order?.transactionId ?? '',
-      out_trade_no: order?.outTradeNo ?? '',
-      total_fee: String(order?.totalFen ?? 0),
-      cash_fee: String(order?.totalFen ?? 0),
-      ...Object.assign({}, ...page.map(recordFields)),
+      transaction_id: order.transactionId ?? '',
+      out_trade_no: order.outTradeNo,
+      total_fee: String(order.totalFen),
+      cash_fee: String(order.totalFen),
+      ...records.reduce((all, record) => ({ ...all, ...record }), {}),
     },
   };
 }

@@ -51,30 +51,43 @@ interface Exchange {
 async function serve(world: World, faults: FaultPlan, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
   const receivedMs = performance.now();
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) return void request.socket.destroy();
-    chunks.push(chunk);
-  }
+  const body = await bodyOf(request);
+  if (body === null) return void request.socket.destroy();
   const v2 = V2_CALLS[request.url ?? ''];
   if (!v2) return page(response, 404, '404 Not Found');
-  const fields = readMessage(Buffer.concat(chunks).toString('utf8'));
   if (request.method !== 'POST') return send(response, fail('REQUIRE_POST_METHOD'));
+  const fields = readMessage(body);
   if (!fields) return send(response, fail('XML_FORMAT_ERROR'));
   const certificate = certificateOf(request.socket as TLSSocket);
   const row = rowOf(world, { call: v2.call, fields, certificate, receivedMs, connection: exchange.connection });
   world.ledger.requests.push(row);
   const fault = faults.take(v2.call, row.mch_id, row.out_refund_no);
-  const before = world.ledger.accepted.length;
-  const works = fault === null || worksUnder(fault);
-  const verdict = works || fault.fault === 'error' ? judge(world, { v2, fields, certificate, row }, works) : null;
-  row.accepted = world.ledger.accepted.length > before;
-  note(row, verdict, fault);
+  const verdict = carryOut(world, { v2, fields, certificate, row }, fault);
   if (world.limits.latencyMs > 0) await sleep(world.limits.latencyMs);
   if (fault) await answerWrongly(exchange, fault, verdict, fields);
   else if (verdict) answer(response, verdict, fields);
+}
+
+/** The body; null when it is too long. */
+async function bodyOf(request: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Judges and carries out as far as the fault lets it, and notes in the ledger what came of it. */
+function carryOut(world: World, request: Parameters<typeof judge>[1], fault: Fault | null): Verdict | null {
+  const before = world.ledger.accepted.length;
+  const works = fault === null || worksUnder(fault);
+  const verdict = works || fault.fault === 'error' ? judge(world, request, works) : null;
+  request.row.accepted = world.ledger.accepted.length > before;
+  note(request.row, verdict, fault);
+  return verdict;
 }
 
 function rowOf(
@@ -137,38 +150,34 @@ function answerFields(verdict: Extract<Verdict, { kind: 'answer' }>, request: Fi
   return signed({ ...head, ...body }, merchant.apiV2Key, signTypeOf(request) ?? 'MD5');
 }
 
-/** Answers as the planted fault wants it. */
+type WrongAnswer = (exchange: Exchange, fault: Fault) => void;
+
+/** Faults whose answer does not depend on what was asked. */
+const WRONG_ANSWERS: Readonly<Partial<Record<Fault['fault'], WrongAnswer>>> = {
+  timeout_before: () => undefined,
+  timeout_after: () => undefined,
+  reset: ({ tcp }) => void tcp.resetAndDestroy(),
+  html: ({ response }, { code }) => {
+    if (code === 'certificate') page(response, 400, '400 The SSL certificate error');
+    else response.writeHead(200, { 'content-type': 'text/html' }).end(HTML_PAGE);
+  },
+  redirect: ({ response }) => void response.writeHead(302, { location: 'https://example.invalid/' }).end(),
+  return_fail: ({ response }, { code }) => send(response, fail(code ?? 'FAIL')),
+};
+
+/** Answers as the planted fault wants it; a request that was refused anyway is answered as it is. */
 async function answerWrongly(
   exchange: Exchange,
   fault: Fault,
   verdict: Verdict | null,
   request: Fields,
 ): Promise<void> {
-  const { response } = exchange;
-  const good = verdict?.kind === 'answer' ? answerFields(verdict, request) : null;
-  switch (fault.fault) {
-    case 'timeout_before':
-    case 'timeout_after':
-      return;
-    case 'reset':
-      return void exchange.tcp.resetAndDestroy();
-    case 'html':
-      if (fault.code === 'certificate') return page(response, 400, '400 The SSL certificate error');
-      return void response.writeHead(200, { 'content-type': 'text/html' }).end(HTML_PAGE);
-    case 'redirect':
-      return void response.writeHead(302, { location: 'https://example.invalid/' }).end();
-    case 'return_fail':
-      return send(response, fail(fault.code ?? 'FAIL'));
-    case 'slow':
-      await sleep(fault.delayMs);
-      return verdict ? answer(response, verdict, request) : undefined;
-    default:
-      return verdict?.kind === 'answer' && good
-        ? send(response, distorted(fault, verdict, good, request))
-        : verdict
-          ? answer(response, verdict, request)
-          : undefined;
-  }
+  const wrong = WRONG_ANSWERS[fault.fault];
+  if (wrong) return wrong(exchange, fault);
+  if (!verdict) return;
+  if (fault.fault === 'slow') await sleep(fault.delayMs);
+  if (fault.fault === 'slow' || verdict.kind !== 'answer') return answer(exchange.response, verdict, request);
+  send(exchange.response, distorted(fault, verdict, answerFields(verdict, request), request));
 }
 
 function distorted(fault: Fault, verdict: Extract<Verdict, { kind: 'answer' }>, good: Fields, request: Fields): Fields {

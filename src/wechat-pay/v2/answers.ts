@@ -25,30 +25,37 @@ const ABOUT_CERTIFICATE = /ssl certificate|证书/i;
  * believed on TLS to the configured host; everything with a result_code must verify with the algorithm of the request.
  */
 export function readAnswer(exchange: Exchange, key: string, signType: SignType): Reading {
-  if (!exchange.answered) return { kind: 'nothing', code: null, message: exchange.reason };
+  if (!exchange.answered) return nothing(null, exchange.reason);
   const { status, body } = exchange;
-  if (status >= 300 && status < 400)
-    return { kind: 'nothing', code: `HTTP_${status}`, message: 'a redirect, not followed' };
-  const text = body.subarray(0, 4096).toString('utf8');
-  if (HTML.test(text)) {
-    if (!ABOUT_CERTIFICATE.test(text)) return { kind: 'nothing', code: `HTTP_${status}`, message: 'an HTML page' };
-    return { kind: 'turned_away', code: 'CERT_PAGE', message: 'a page about the client certificate', fields: null };
-  }
-  let fields: Fields;
+  const code = `HTTP_${status}`;
+  if (status >= 300 && status < 400) return nothing(code, 'a redirect, not followed');
+  const head = body.subarray(0, 4096).toString('utf8');
+  if (HTML.test(head)) return readPage(code, head);
   try {
-    fields = readXml(body, { root: 'xml', answer: true });
+    return readFields(readXml(body, { root: 'xml', answer: true }), key, signType);
   } catch {
-    return { kind: 'nothing', code: `HTTP_${status}`, message: 'not readable' };
+    return nothing(code, 'not readable');
   }
-  if (fields.get('return_code') === 'FAIL') {
-    return { kind: 'turned_away', code: 'RETURN_FAIL', message: fields.get('return_msg') ?? '', fields };
-  }
-  if (!verifies(fields, key, signType))
-    return { kind: 'nothing', code: 'BAD_SIGN', message: 'the sign does not verify' };
-  if (fields.get('return_code') !== 'SUCCESS') return { kind: 'nothing', code: null, message: 'no return_code' };
-  if (fields.get('result_code') === 'SUCCESS') return { kind: 'success', fields };
-  if (fields.get('result_code') !== 'FAIL') return { kind: 'nothing', code: null, message: 'no result_code' };
-  return { kind: 'refusal', code: fields.get('err_code') ?? '', message: fields.get('err_code_des') ?? '', fields };
+}
+
+function nothing(code: string | null, message: string): Reading {
+  return { kind: 'nothing', code, message };
+}
+
+function readPage(code: string, text: string): Reading {
+  if (!ABOUT_CERTIFICATE.test(text)) return nothing(code, 'an HTML page');
+  return { kind: 'turned_away', code: 'CERT_PAGE', message: 'a page about the client certificate', fields: null };
+}
+
+function readFields(fields: Fields, key: string, signType: SignType): Reading {
+  const of = (name: string): string => fields.get(name) ?? '';
+  if (of('return_code') === 'FAIL')
+    return { kind: 'turned_away', code: 'RETURN_FAIL', message: of('return_msg'), fields };
+  if (!verifies(fields, key, signType)) return nothing('BAD_SIGN', 'the sign does not verify');
+  if (of('return_code') !== 'SUCCESS') return nothing(null, 'no return_code');
+  if (of('result_code') === 'SUCCESS') return { kind: 'success', fields };
+  if (of('result_code') !== 'FAIL') return nothing(null, 'no result_code');
+  return { kind: 'refusal', code: of('err_code'), message: of('err_code_des'), fields };
 }
 
 /** The facts of a reading for the call log; sign and nonce left out. */
@@ -125,24 +132,29 @@ interface Names {
 
 /** A refund from signed fields; null when an id, an amount or a known status is missing. */
 function shownOf(fields: Fields, names: Names): ShownRefund | null {
-  const refundFen = fenFromText(fields.get(names.fee));
-  const totalFen = fenFromText(fields.get('total_fee'));
-  const wechatStatus = names.status === null ? 'SUCCESS' : (fields.get(names.status) ?? '');
-  const status = names.status === null ? 'accepted' : V2_REFUND_STATUS[wechatStatus];
-  const [mchId, outTradeNo, outRefundNo] = [fields.get('mch_id'), fields.get('out_trade_no'), fields.get(names.number)];
-  if (refundFen === null || totalFen === null || !status || !mchId || !outTradeNo || !outRefundNo) return null;
-  return {
-    status,
-    mchId,
-    appid: fields.get('appid') ?? null,
-    outTradeNo,
-    transactionId: fields.get('transaction_id') ?? null,
-    outRefundNo,
-    refundId: fields.get(names.id) ?? null,
-    refundFen,
-    totalFen,
-    userReceivedAccount: fields.get(`refund_recv_accout${names.place}`) ?? null,
-    succeededAt: status === 'succeeded' ? fromBeijing(fields.get(`refund_success_time${names.place}`)) : null,
+  const of = (name: string): string | null => fields.get(name) ?? null;
+  const wechatStatus = names.status === null ? 'SUCCESS' : of(names.status);
+  const status = names.status === null ? 'accepted' : V2_REFUND_STATUS[wechatStatus ?? ''];
+  const needed = {
+    mchId: of('mch_id'),
+    outTradeNo: of('out_trade_no'),
+    outRefundNo: of(names.number),
+    refundFen: fenFromText(fields.get(names.fee)),
+    totalFen: fenFromText(fields.get('total_fee')),
     wechatStatus,
   };
+  if (!status || !isWhole(needed)) return null;
+  return {
+    ...needed,
+    status,
+    appid: of('appid'),
+    transactionId: of('transaction_id'),
+    refundId: of(names.id),
+    userReceivedAccount: of(`refund_recv_accout${names.place}`),
+    succeededAt: status === 'succeeded' ? fromBeijing(fields.get(`refund_success_time${names.place}`)) : null,
+  };
+}
+
+function isWhole<T extends object>(values: T): values is { [Name in keyof T]: NonNullable<T[Name]> } {
+  return Object.values(values).every((value) => value !== null);
 }

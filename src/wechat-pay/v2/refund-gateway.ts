@@ -73,36 +73,27 @@ export class V2RefundGateway implements RefundGateway {
 
   async list(request: RefundListQuery): Promise<ListAnswer> {
     const refunds: ShownRefund[] = [];
-    let total: number | null = null;
     for (let page = 0; page < PAGES_MAX; page += 1) {
-      const business = {
-        appid: request.appid,
-        out_trade_no: request.outTradeNo,
-        offset: page === 0 ? null : String(page * PAGE_RECORDS),
-      };
-      const nonce = page === 0 ? nonceOf(request.callId) : randomBytes(16).toString('hex');
-      const { reading, durationMs } = await this.ask(request.mchId, business, nonce);
-      const facts = factsOf(reading, durationMs);
-      if (reading.kind === 'refusal' && reading.code === 'REFUNDNOTEXIST' && page === 0) {
-        return { ...facts, outcome: 'not_found', complete: true, refunds };
-      }
-      if (reading.kind !== 'success') return { ...facts, outcome: 'failed', complete: false, refunds };
-      const records = fenFromText(reading.fields.get('refund_count')) ?? 0;
-      refunds.push(...shownByQuery(reading.fields));
-      total ??= fenFromText(reading.fields.get('total_refund_count')) ?? records;
-      if ((page + 1) * PAGE_RECORDS >= total || records === 0) {
-        return { ...facts, outcome: 'shown', complete: refunds.length >= total, refunds };
-      }
+      const { reading, durationMs } = await this.page(request, page);
+      const facts = { ...factsOf(reading, durationMs), refunds };
+      const none = page === 0 && reading.kind === 'refusal' && reading.code === 'REFUNDNOTEXIST';
+      if (none) return { ...facts, outcome: 'not_found', complete: true };
+      if (reading.kind !== 'success') return { ...facts, outcome: 'failed', complete: false };
+      const shown = shownByQuery(reading.fields);
+      refunds.push(...shown);
+      const total = fenFromText(reading.fields.get('total_refund_count')) ?? refunds.length;
+      const last = shown.length === 0 || (page + 1) * PAGE_RECORDS >= total;
+      if (last) return { ...facts, outcome: 'shown', complete: refunds.length >= total };
     }
-    return {
-      outcome: 'failed',
-      code: null,
-      message: 'too many pages',
-      fields: null,
-      durationMs: 0,
-      complete: false,
-      refunds,
-    };
+    const facts = { code: null, message: 'too many pages', fields: null, durationMs: 0 };
+    return { ...facts, outcome: 'failed', complete: false, refunds };
+  }
+
+  private page(request: RefundListQuery, page: number): Promise<{ reading: Reading; durationMs: number }> {
+    const { mchId, appid, outTradeNo, callId } = request;
+    const offset = page === 0 ? null : String(page * PAGE_RECORDS);
+    const nonce = page === 0 ? nonceOf(callId) : randomBytes(16).toString('hex');
+    return this.ask(mchId, { appid, out_trade_no: outTradeNo, offset }, nonce);
   }
 
   private async ask(

@@ -6,13 +6,11 @@ export class XmlUnreadable extends Error {
   override readonly name = 'XmlUnreadable';
 }
 
-/** Answers may be longer than notices. */
-export const ANSWER_BYTES_MAX = 256 * 1024;
 export const NOTICE_BYTES_MAX = 32 * 1024;
-const ELEMENTS_MAX = 128;
+const NOTICE_LIMITS = { bytes: NOTICE_BYTES_MAX, elements: 128 } as const;
+/** A list of ten refunds with coupons is longer than a notice. */
+const ANSWER_LIMITS = { bytes: 256 * 1024, elements: 1024 } as const;
 const VALUE_LENGTH_MAX = 8 * 1024;
-/** A refund list of ten refunds with coupons has more elements than a notice. */
-const ANSWER_ELEMENTS_MAX = 1024;
 
 const DECLARATION =
   /\s*<\?xml version=["']1\.[01]["'](?: encoding=["']utf-8["'])?(?: standalone=["'](?:yes|no)["'])?\s*\?>/iy;
@@ -31,21 +29,20 @@ const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
  * Throws {@link XmlUnreadable}.
  */
 export function readXml(bytes: Buffer, expect: { readonly root: 'xml' | 'root'; readonly answer?: boolean }): Fields {
-  const limit = expect.answer ? ANSWER_BYTES_MAX : NOTICE_BYTES_MAX;
-  if (bytes.length > limit) throw new XmlUnreadable('too long');
+  const limits = expect.answer ? ANSWER_LIMITS : NOTICE_LIMITS;
+  if (bytes.length > limits.bytes) throw new XmlUnreadable('too long');
   const text = decode(bytes);
-  const names = namesOf(text, expect.root, expect.answer ? ANSWER_ELEMENTS_MAX : ELEMENTS_MAX);
-  const fields = new Map<string, string>();
+  const names = namesOf(text, expect.root, limits.elements);
   const parsed = parse(text, expect.root);
-  for (const name of names) {
-    const value = parsed[name]?.[0];
-    if (typeof value !== 'string' || parsed[name]?.length !== 1)
-      throw new XmlUnreadable('an element is not plain text');
-    if (value.length > VALUE_LENGTH_MAX) throw new XmlUnreadable('a value is too long');
-    if (FORBIDDEN.test(value) || /[\ud800-\udfff]/u.test(value)) throw new XmlUnreadable('a forbidden character');
-    fields.set(name, value);
-  }
-  return fields;
+  return new Map(names.map((name) => [name, valueOf(parsed[name])]));
+}
+
+function valueOf(values: readonly unknown[] | undefined): string {
+  const [value] = values ?? [];
+  if (typeof value !== 'string' || values?.length !== 1) throw new XmlUnreadable('an element is not plain text');
+  if (value.length > VALUE_LENGTH_MAX) throw new XmlUnreadable('a value is too long');
+  if (FORBIDDEN.test(value) || /\p{Surrogate}/u.test(value)) throw new XmlUnreadable('a forbidden character');
+  return value;
 }
 
 /** Writes a flat message; empty values are left out, as in the signature. */
@@ -66,45 +63,53 @@ function decode(bytes: Buffer): string {
   }
 }
 
-/** Walks the text once and gives the element names; throws on anything outside the small grammar. */
-function namesOf(text: string, root: 'xml' | 'root', elementsMax: number): string[] {
-  let at = 0;
-  const take = (token: RegExp): RegExpExecArray | null => {
-    token.lastIndex = at;
-    const match = token.exec(text);
-    if (match) at = token.lastIndex;
+/** A place in the text and the sticky tokens taken from there. */
+class Scanner {
+  private at = 0;
+
+  constructor(private readonly text: string) {}
+
+  take(token: RegExp): RegExpExecArray | null {
+    token.lastIndex = this.at;
+    const match = token.exec(this.text);
+    if (match) this.at = token.lastIndex;
     return match;
-  };
-  take(DECLARATION);
-  const opened = take(OPEN);
-  if (opened?.[1] !== root || opened[2] === '/') throw new XmlUnreadable('another root');
-  const names: string[] = [];
-  for (;;) {
-    const end = take(ROOT_CLOSE);
-    if (end) {
-      if (end[1] !== root || at !== text.length) throw new XmlUnreadable('another root');
-      return names;
-    }
-    const element = take(OPEN);
-    if (!element?.[1]) throw new XmlUnreadable('not a flat message');
-    names.push(element[1]);
-    if (names.length > elementsMax) throw new XmlUnreadable('too many elements');
-    if (element[2] === '/') continue;
-    for (let content = take(CONTENT); content; content = take(CONTENT)) {
-      if (!content[0].startsWith('<') && content[0].includes(']]>')) throw new XmlUnreadable('not a flat message');
-    }
-    if (take(CLOSE)?.[1] !== element[1]) throw new XmlUnreadable('not a flat message');
   }
 }
 
-function parse(text: string, root: string): Record<string, unknown[] | undefined> {
-  let result: unknown = null;
+/** Walks the text once and gives the element names; throws on anything outside the small grammar. */
+function namesOf(text: string, root: 'xml' | 'root', elementsMax: number): string[] {
+  const scanner = new Scanner(text);
+  scanner.take(DECLARATION);
+  const opened = scanner.take(OPEN);
+  if (opened?.[1] !== root || opened[2] === '/') throw new XmlUnreadable('another root');
+  const names: string[] = [];
+  for (let end = scanner.take(ROOT_CLOSE); end?.[1] !== root; end = scanner.take(ROOT_CLOSE)) {
+    if (end || names.length >= elementsMax) throw new XmlUnreadable('another root, or too many elements');
+    names.push(takeElement(scanner));
+  }
+  return names;
+}
+
+function takeElement(scanner: Scanner): string {
+  const [, name, empty] = scanner.take(OPEN) ?? [];
+  if (name === undefined) throw new XmlUnreadable('not a flat message');
+  if (empty === '/') return name;
+  for (let content = scanner.take(CONTENT); content; content = scanner.take(CONTENT)) {
+    if (!content[0].startsWith('<') && content[0].includes(']]>')) throw new XmlUnreadable('not a flat message');
+  }
+  if (scanner.take(CLOSE)?.[1] !== name) throw new XmlUnreadable('not a flat message');
+  return name;
+}
+
+function parse(text: string, root: string): Readonly<Record<string, readonly unknown[] | undefined>> {
+  let result: Record<string, unknown> | null = null;
   const parser = new Parser({ async: false, explicitArray: true, includeWhiteChars: true, charkey: '_', emptyTag: '' });
-  parser.parseString(text, (error: Error | null, parsed: unknown) => {
+  parser.parseString(text, (error: Error | null, parsed: Record<string, unknown> | null) => {
     if (!error) result = parsed;
   });
-  const content = typeof result === 'object' && result !== null && Object.hasOwn(result, root) ? Object(result) : null;
-  if (content === null) throw new XmlUnreadable('not XML');
-  const elements = (content as Record<string, unknown>)[root];
-  return (typeof elements === 'object' && elements !== null ? elements : {}) as Record<string, unknown[]>;
+  const elements: unknown = result === null ? null : (result as Record<string, unknown>)[root];
+  if (typeof elements === 'string') return {};
+  if (typeof elements !== 'object' || elements === null) throw new XmlUnreadable('not XML');
+  return elements as Record<string, readonly unknown[]>;
 }
