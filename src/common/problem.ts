@@ -26,7 +26,6 @@ export const ERROR_CODES = {
   mini_program_not_found: { status: 404, title: 'No such mini-program' },
   notification_not_found: { status: 404, title: 'No such notification' },
   api_key_not_found: { status: 404, title: 'No such API key' },
-  method_not_allowed: { status: 405, title: 'Method not allowed' },
   out_refund_no_conflict: {
     status: 409,
     title: 'This out_refund_no stands for another refund',

@@ -38,7 +38,7 @@ export function noticeRefusal(
 }
 
 /** Fastify's and Nest's own refusals of a request; what they are called outside. */
-const OUTER_STATUS: Readonly<Record<number, number>> = { 400: 401, 404: 401, 405: 401, 413: 413, 415: 401 };
+const OUTER_STATUS: Readonly<Record<number, number>> = { 400: 401, 404: 401, 413: 413, 415: 401 };
 
 function statusOf(error: unknown): number {
   if (error instanceof NoticeUnreadable) return 401;

@@ -17,7 +17,6 @@ const CODE_OF_STATUS: Readonly<Record<number, ProblemCode>> = {
   401: 'unauthorized',
   403: 'forbidden',
   404: 'not_found',
-  405: 'method_not_allowed',
   413: 'payload_too_large',
   414: 'validation_failed',
   415: 'unsupported_media_type',
