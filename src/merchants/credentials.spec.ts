@@ -1,35 +1,15 @@
-import { generateKeyPairSync } from 'node:crypto';
 import forge from 'node-forge';
+import { type MadeCertificate, makeCertificate } from '../../test/support/certificate.js';
 import { checkCredentials, type CredentialsInput } from './credentials.js';
 
 /** Invented keys and certificates, made for this run. */
 const MCH_ID = '1900000001';
 const NOW = Date.now();
-const DAY_MS = 86_400_000;
 
-interface Pair {
-  readonly certificate: string;
-  readonly key: string;
-}
+const pair = (commonName = MCH_ID, ...more: [number?, number?, number?]): MadeCertificate =>
+  makeCertificate(commonName, ...more);
 
-function pair(commonName = MCH_ID, fromDays = -1, toDays = 365, bits = 2048): Pair {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
-    modulusLength: bits,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-  });
-  const certificate = forge.pki.createCertificate();
-  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
-  certificate.serialNumber = '4a'.repeat(20);
-  certificate.validity.notBefore = new Date(NOW + fromDays * DAY_MS);
-  certificate.validity.notAfter = new Date(NOW + toDays * DAY_MS);
-  certificate.setSubject([{ name: 'commonName', value: commonName }]);
-  certificate.setIssuer([{ name: 'commonName', value: 'invented' }]);
-  certificate.sign(forge.pki.privateKeyFromPem(privateKey), forge.md.sha256.create());
-  return { certificate: forge.pki.certificateToPem(certificate), key: privateKey };
-}
-
-function p12(made: Pair, password: string, algorithm: 'aes256' | '3des'): string {
+function p12(made: MadeCertificate, password: string, algorithm: 'aes256' | '3des'): string {
   const container = forge.pkcs12.toPkcs12Asn1(
     forge.pki.privateKeyFromPem(made.key),
     [forge.pki.certificateFromPem(made.certificate)],
@@ -41,7 +21,10 @@ function p12(made: Pair, password: string, algorithm: 'aes256' | '3des'): string
 
 const good = pair();
 const check = (input: CredentialsInput) => checkCredentials(MCH_ID, input, NOW);
-const pem = (made: Pair): CredentialsInput => ({ client_certificate_pem: made.certificate, client_key_pem: made.key });
+const pem = (made: MadeCertificate): CredentialsInput => ({
+  client_certificate_pem: made.certificate,
+  client_key_pem: made.key,
+});
 
 describe('credentials', () => {
   it.each(['aes256', '3des'] as const)(

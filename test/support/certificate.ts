@@ -1,0 +1,28 @@
+import { generateKeyPairSync } from 'node:crypto';
+import forge from 'node-forge';
+
+const DAY_MS = 86_400_000;
+
+/** A certificate and its key, PEM; invented, made for this run. */
+export interface MadeCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** A certificate from one day to another, counted from now; signed by its own key under an invented issuer. */
+export function makeCertificate(commonName: string, fromDays = -1, toDays = 365, bits = 2048): MadeCertificate {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
+    modulusLength: bits,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  });
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
+  certificate.serialNumber = '4a'.repeat(20);
+  certificate.validity.notBefore = new Date(Date.now() + fromDays * DAY_MS);
+  certificate.validity.notAfter = new Date(Date.now() + toDays * DAY_MS);
+  certificate.setSubject([{ name: 'commonName', value: commonName }]);
+  certificate.setIssuer([{ name: 'commonName', value: 'invented' }]);
+  certificate.sign(forge.pki.privateKeyFromPem(privateKey), forge.md.sha256.create());
+  return { certificate: forge.pki.certificateToPem(certificate), key: privateKey };
+}
