@@ -6,8 +6,8 @@ import { checkCredentials, type CredentialsInput } from './credentials.js';
 const MCH_ID = '1900000001';
 const NOW = Date.now();
 
-const pair = (commonName = MCH_ID, ...more: [number?, number?, number?]): MadeCertificate =>
-  makeCertificate(commonName, ...more);
+const pair = (commonName = MCH_ID, wish?: Parameters<typeof makeCertificate>[1]): MadeCertificate =>
+  makeCertificate(commonName, wish);
 
 function p12(made: MadeCertificate, password: string, algorithm: 'aes256' | '3des'): string {
   const container = forge.pkcs12.toPkcs12Asn1(
@@ -51,10 +51,10 @@ describe('credentials', () => {
     ['no base64', () => ({ client_certificate_p12: '%%%' }), /base64/],
     ['too large a file', () => ({ client_certificate_p12: Buffer.alloc(100_001).toString('base64') }), /larger than/],
     ['a key that does not fit', () => pem({ ...good, key: pair().key }), /does not fit/],
-    ['an expired certificate', () => pem(pair(MCH_ID, -10, -1)), /expired on/],
-    ['a certificate that is not valid yet', () => pem(pair(MCH_ID, 2, 10)), /not valid yet/],
+    ['an expired certificate', () => pem(pair(MCH_ID, { fromDays: -10, toDays: -1 })), /expired on/],
+    ['a certificate that is not valid yet', () => pem(pair(MCH_ID, { fromDays: 2 })), /not valid yet/],
     ['a certificate of another merchant', () => pem(pair('1900000002')), /of 1900000002, not of merchant 1900000001/],
-    ['a short key', () => pem(pair(MCH_ID, -1, 10, 1024)), /2048/],
+    ['a short key', () => pem(pair(MCH_ID, { bits: 1024 })), /2048/],
     ['a certificate that is none', () => pem({ ...good, certificate: 'x' }), /no readable certificate/],
     ['a key of 31 characters', () => ({ api_v2_key: 'k'.repeat(31) }), /exactly 32/],
     ['a key with a blank', () => ({ api_v3_key: `${'k'.repeat(31)} ` }), /exactly 32/],

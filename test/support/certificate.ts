@@ -9,8 +9,18 @@ export interface MadeCertificate {
   readonly key: string;
 }
 
-/** A certificate from one day to another, counted from now; signed by its own key under an invented issuer. */
-export function makeCertificate(commonName: string, fromDays = -1, toDays = 365, bits = 2048): MadeCertificate {
+interface CertificateWish {
+  readonly fromDays?: number;
+  readonly toDays?: number;
+  readonly bits?: number;
+  readonly issuer?: MadeCertificate;
+}
+
+/** A certificate from one day to another, counted from now; signed by `issuer`, or by its own key under an invented name. */
+export function makeCertificate(
+  commonName: string,
+  { fromDays = -1, toDays = 365, bits = 2048, issuer }: CertificateWish = {},
+): MadeCertificate {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', {
     modulusLength: bits,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -22,7 +32,12 @@ export function makeCertificate(commonName: string, fromDays = -1, toDays = 365,
   certificate.validity.notBefore = new Date(Date.now() + fromDays * DAY_MS);
   certificate.validity.notAfter = new Date(Date.now() + toDays * DAY_MS);
   certificate.setSubject([{ name: 'commonName', value: commonName }]);
-  certificate.setIssuer([{ name: 'commonName', value: 'invented' }]);
-  certificate.sign(forge.pki.privateKeyFromPem(privateKey), forge.md.sha256.create());
+  certificate.setIssuer(
+    issuer
+      ? forge.pki.certificateFromPem(issuer.certificate).subject.attributes
+      : [{ name: 'commonName', value: 'invented' }],
+  );
+  certificate.setExtensions([{ name: 'subjectAltName', altNames: [{ type: 2, value: commonName }] }]);
+  certificate.sign(forge.pki.privateKeyFromPem(issuer?.key ?? privateKey), forge.md.sha256.create());
   return { certificate: forge.pki.certificateToPem(certificate), key: privateKey };
 }

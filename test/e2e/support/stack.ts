@@ -34,7 +34,7 @@ let counter = 0;
 /** A short text nothing else uses. */
 export const unique = (): string => `${Date.now().toString(36)}${(counter += 1)}${randomBytes(3).toString('hex')}`;
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const address = probe.address();
@@ -95,7 +95,7 @@ export class Stack {
     readonly databaseUrl: string,
     readonly database: pg.Pool,
     private readonly simulatorProcess: ChildProcess,
-    private readonly ports: { readonly simulator: number; readonly control: number; readonly ca: string },
+    readonly ports: { readonly simulator: number; readonly control: number; readonly ca: string },
     private readonly env: Readonly<Record<string, string>>,
   ) {}
 
