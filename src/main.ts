@@ -43,6 +43,8 @@ async function start(): Promise<void> {
       });
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
+  // Started over a channel, as the demo does it, and whoever started it is gone.
+  process.once('disconnect', () => stop('disconnect'));
 
   const { role, wechatpayBaseUrl, wechatpayHostIsReal } = settings;
   const address = await app.getUrl();

@@ -104,9 +104,9 @@ const CLAIM_SQL = `
     SELECT k.call_id, k.mch_id, k.id, k.order_id, 'refund', k.api_version, k.in_doubt_before, c.now FROM claimed k, clock c),
   events AS (
     INSERT INTO refund_event (refund_id, seq, from_state, to_state, cause, source_id, at)
-    SELECT k.id, k.version, k.from_state, 'submitting', 'claim', k.call_id, (SELECT tuikuan_now()) FROM claimed k
+    SELECT k.id, k.version, k.from_state, 'submitting', 'claim', k.call_id, c.now FROM claimed k, clock c
     UNION ALL
-    SELECT e.id, e.version, e.from_state, 'rejected', 'window', NULL, (SELECT tuikuan_now()) FROM expired e)
+    SELECT e.id, e.version, e.from_state, 'rejected', 'window', NULL, c.now FROM expired e, clock c)
   SELECT c.now, k.id AS refund_id, k.order_id, k.call_id, k.appid, k.api_version, k.out_trade_no, k.out_refund_no,
     k.amount_fen::text, k.paid_fen::text, k.reason, k.funds_account, k.in_doubt_before, k.first_send, k.old_order
   FROM clock c LEFT JOIN claimed k ON true ORDER BY k.id`;

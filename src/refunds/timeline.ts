@@ -73,7 +73,8 @@ export class Timeline {
       this.uow.query<CallRow>(CALLS_SQL, [uuid]),
       this.uow.query<NoticeRow>(NOTICES_SQL, [uuid]),
     ]);
-    const entries = [...calls.map(callEntry), ...notices.map(noticeEntry), ...events.map(eventEntry)];
+    // A claim and the call it makes bear the same time: the claim comes first.
+    const entries = [...events.map(eventEntry), ...calls.map(callEntry), ...notices.map(noticeEntry)];
     return entries.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   }
 }

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freshPlace, removePlace } from './demo-place.js';
 import { startSimulator } from './simulator.js';
 
 /**
@@ -67,7 +68,8 @@ function startService(directory: string, port: number, simulator: { port: number
       NODE_EXTRA_CA_CERTS: simulator.caPath,
       LOG_LEVEL: 'warn',
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    // Over the channel the service notices when the demo is gone, and ends too.
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
 }
 
@@ -123,8 +125,13 @@ async function setUp(api: Api, control: string): Promise<void> {
   say(`   credentials tried at WeChat: ${tried.join(', ')}`);
 }
 
-/** One payment and its refund; gives the refund's id. */
-async function payAndRefund(api: Api, control: string, shop: (typeof SHOPS)[number], number: string): Promise<string> {
+/** One payment and its refund. */
+async function payAndRefund(
+  api: Api,
+  control: string,
+  shop: (typeof SHOPS)[number],
+  number: string,
+): Promise<{ refundId: string; orderId: string }> {
   const order = await api('POST', '/v1/orders', {
     appid: shop.appid,
     amount: shop.amountFen,
@@ -153,19 +160,11 @@ async function payAndRefund(api: Api, control: string, shop: (typeof SHOPS)[numb
   const [back, left] = [Number(done['amount_refunded']), Number(done['amount_refundable'])];
   say(`   succeeded: ${yuan(back)} given back, ${yuan(left)} can still be refunded. What happened:\n`);
   printTimeline(((await api('GET', `/v1/refunds/${id}/timeline`)) as { data: Json[] }).data);
-  return id;
-}
-
-/** A directory of this run; as root PostgreSQL runs as another user, who must be able to pass. */
-function freshDirectory(): string {
-  mkdirSync('.data', { recursive: true });
-  const directory = mkdtempSync(resolve('.data', 'demo-'));
-  chmodSync(directory, 0o711);
-  return directory;
+  return { refundId: id, orderId: String(order['id']) };
 }
 
 async function main(): Promise<void> {
-  const directory = freshDirectory();
+  const directory = freshPlace();
   say('Tuikuan (退款) demo: a simulated WeChat Pay, an embedded PostgreSQL and the service. No real money moves.');
   const simulator = await startSimulator({ port: 0, controlPort: 0, directory: join(directory, 'simulator') });
   const control = `http://127.0.0.1:${simulator.controlPort}`;
@@ -182,12 +181,12 @@ async function main(): Promise<void> {
     const api: Api = (method, path, body = null, headers = {}) =>
       call(method, `${url}${path}`, body, { authorization: `Bearer ${key}`, ...headers });
     await setUp(api, control);
-    let refundId = '';
+    let last = { refundId: '', orderId: '' };
     for (const [place, shop] of SHOPS.entries()) {
       say(`\n${place + 2}. ${shop.name}: a payment of ${yuan(shop.amountFen)}, then money back.`);
-      refundId = await payAndRefund(api, control, shop, `DEMO-${place + 1}`);
+      last = await payAndRefund(api, control, shop, `DEMO-${place + 1}`);
     }
-    printWayOn(url, control, key, refundId);
+    printWayOn(url, control, key, last);
   } catch (error) {
     say(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
     end(1);
@@ -197,30 +196,33 @@ async function main(): Promise<void> {
 /** Ends the service, waits for it, and removes what the demo made. */
 function endOnce(service: ChildProcess, directory: string): (code: number) => void {
   let ending = false;
-  return (code) => {
+  const end = (code: number): void => {
     if (ending) return;
     ending = true;
     const leave = (): never => {
-      rmSync(directory, { recursive: true, force: true });
+      removePlace(directory);
       process.exit(code);
     };
     service.once('exit', leave);
-    if (service.exitCode !== null || !service.kill('SIGTERM')) leave();
+    if (service.exitCode !== null || service.signalCode !== null || !service.kill('SIGTERM')) leave();
   };
+  service.once('exit', (code, signal) => {
+    if (!ending) say(`\nThe service has ended (${signal ?? code ?? ''}), and so does the demo.`);
+    end(1);
+  });
+  return end;
 }
 
-function printWayOn(url: string, control: string, key: string, refundId: string): void {
+function printWayOn(url: string, control: string, key: string, last: { refundId: string; orderId: string }): void {
   say('\nIt stays up. Ctrl-C ends it and removes its data.\n');
   say(`  REST API     ${url}/v1      page ${url}/docs      description ${url}/openapi.json`);
   say(`  simulator    ${control}/ledger   (what the simulated WeChat saw)`);
   say(`  API key      ${key}\n`);
   say('  One refund with all that happened to it:');
-  say(`  curl -s -H 'Authorization: Bearer ${key}' ${url}/v1/refunds/${refundId}/timeline\n`);
-  say('  Give back 10 yuan more of the second payment (a minute after the first one, as WeChat wants it):');
+  say(`  curl -s -H 'Authorization: Bearer ${key}' ${url}/v1/refunds/${last.refundId}/timeline\n`);
+  say('  Give back 10 yuan more of the second payment; it leaves a minute after the first, as WeChat wants it:');
   say(`  curl -s -X POST -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' \\`);
-  say(
-    `    -d '{"out_trade_no":"'$(curl -s -H 'Authorization: Bearer ${key}' ${url}/v1/refunds/${refundId} | sed 's/.*"out_trade_no":"\\([^"]*\\)".*/\\1/')'","amount":1000,"out_refund_no":"DEMO-3"}' ${url}/v1/refunds\n`,
-  );
+  say(`    -d '{"order":"${last.orderId}","amount":1000,"out_refund_no":"DEMO-3"}' ${url}/v1/refunds\n`);
   say('  Let the next refund request time out after WeChat has accepted it, and watch the same number find out:');
   say(`  curl -s -X POST -d '{"call":"refund","fault":"timeout_after"}' ${control}/faults`);
 }
