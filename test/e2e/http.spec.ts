@@ -242,7 +242,8 @@ describe('the log', () => {
       key,
       stack.adminKey,
       String(made),
-      String(made).split('_')[2] ?? '',
+      // tk_<id>_<secret>_<checksum>; the secret itself may hold a _.
+      String(made).slice('tk_'.length + 33, -7),
       note,
       'BEGIN PRIVATE KEY',
     ]) {
