@@ -4,6 +4,7 @@ import { Public } from './access/access.decorators.js';
 import { AppError } from './common/problem.js';
 import { Settings } from './config/settings.js';
 import { UnitOfWork } from './database/unit-of-work.js';
+import { Connections } from './wechat-pay/connections.js';
 
 /** What /health/ready answers with 200. */
 export class ReadyView {
@@ -11,6 +12,8 @@ export class ReadyView {
   role: string;
   /** Named when it is not WeChat itself. */
   wechatpay_host?: string;
+  /** Our clock minus WeChat's, in seconds, by its last answer; v3 signatures fail at 300. */
+  clock_skew_seconds?: number;
 }
 
 /** Whether the process lives and whether it can work. */
@@ -23,6 +26,7 @@ export class HealthController implements OnModuleDestroy {
   constructor(
     private readonly uow: UnitOfWork,
     private readonly settings: Settings,
+    private readonly connections: Connections,
   ) {}
 
   onModuleDestroy(): void {
@@ -43,6 +47,12 @@ export class HealthController implements OnModuleDestroy {
     if (this.stopping) throw new AppError('temporarily_unavailable', 'The service is stopping.');
     await this.uow.query('SELECT 1 FROM schema_migration LIMIT 1', []);
     const { role, wechatpayHostIsReal, wechatpayBaseUrl } = this.settings;
-    return { status: 'ok', role, ...(!wechatpayHostIsReal && { wechatpay_host: new URL(wechatpayBaseUrl).host }) };
+    const skewMs = this.connections.skew.ms;
+    return {
+      status: 'ok',
+      role,
+      ...(!wechatpayHostIsReal && { wechatpay_host: new URL(wechatpayBaseUrl).host }),
+      ...(skewMs !== null && { clock_skew_seconds: Math.round(skewMs / 1000) }),
+    };
   }
 }

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { Secret } from '../common/secret.js';
 
 export const CREDENTIAL_KINDS = ['api_v2_key', 'api_v3_key', 'client_certificate', 'wechatpay_public_key'] as const;
@@ -11,6 +12,8 @@ export interface ClientCertificate {
   readonly serial: string;
   readonly certificatePem: string;
   readonly privateKeyPem: Secret;
+  /** The same key, ready to sign v3 requests with. */
+  readonly signingKey: KeyObject;
   readonly validUntil: Date;
 }
 
@@ -36,8 +39,8 @@ export interface MerchantAccount {
   readonly apiV2Key: KeyPairInTime | null;
   readonly apiV3Key: KeyPairInTime | null;
   readonly clientCertificate: ClientCertificate | null;
-  /** Current and, inside its window, previous WeChat Pay public keys by their id. */
-  readonly wechatpayPublicKeys: ReadonlyMap<string, string>;
+  /** WeChat Pay public keys by their id: the current one first, then, inside its window, the one before. */
+  readonly wechatpayPublicKeys: ReadonlyMap<string, KeyObject>;
 }
 
 /** Finds merchants for the other modules. Misses are null; an answer is never older than 5 s. */

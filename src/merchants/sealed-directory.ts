@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '../common/clock.js';
 import { Secret } from '../common/secret.js';
@@ -59,6 +60,8 @@ export class SealedMerchantDirectory extends MerchantDirectory {
     { readonly account: Promise<MerchantAccount | null>; readonly atMs: number }
   >();
   private readonly opened = new Map<string, Secret>();
+  /** Parsed keys by credential: parsing one costs more than signing with it. */
+  private readonly keys = new Map<string, KeyObject>();
 
   constructor(
     private readonly uow: UnitOfWork,
@@ -81,6 +84,7 @@ export class SealedMerchantDirectory extends MerchantDirectory {
   forget(): void {
     this.accounts.clear();
     this.opened.clear();
+    this.keys.clear();
   }
 
   private async cached(key: string, sql: string, parameter: string): Promise<MerchantAccount | null> {
@@ -117,7 +121,7 @@ export class SealedMerchantDirectory extends MerchantDirectory {
       wechatpayPublicKeys: new Map(
         row.credentials
           .filter((entry) => entry.kind === 'wechatpay_public_key')
-          .map((entry) => [entry.serial ?? '', this.open(row, entry).reveal()]),
+          .map((entry) => [entry.serial ?? '', this.keyObject(row, entry, createPublicKey)]),
       ),
     };
   }
@@ -136,8 +140,17 @@ export class SealedMerchantDirectory extends MerchantDirectory {
       serial: entry.serial ?? '',
       certificatePem: entry.public_part ?? '',
       privateKeyPem: this.open(row, entry),
+      signingKey: this.keyObject(row, entry, createPrivateKey),
       validUntil: new Date(entry.valid_until ?? 0),
     };
+  }
+
+  private keyObject(row: MerchantRow, entry: CredentialRow, parse: (pem: string) => KeyObject): KeyObject {
+    const known = this.keys.get(entry.id);
+    if (known) return known;
+    const key = parse(this.open(row, entry).reveal());
+    this.keys.set(entry.id, key);
+    return key;
   }
 
   private open(row: MerchantRow, entry: CredentialRow): Secret {

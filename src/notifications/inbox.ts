@@ -8,8 +8,7 @@ import { bookPayment } from '../orders/payment-booking.js';
 import { reportPayment } from '../orders/order-inquiry.js';
 import { Reconciler } from '../refunds/reconciler.js';
 import { RefundLedger } from '../refunds/refund-ledger.js';
-import { shownByNotice, shownPayment } from '../wechat-pay/v2/notices.js';
-import { readXml } from '../wechat-pay/v2/xml.js';
+import { contentOf, type NoticeContent } from '../wechat-pay/notice-content.js';
 import type { ListNotificationsQuery } from './notifications.dto.js';
 
 /** A stored notice. */
@@ -42,7 +41,7 @@ export class NotificationView {
   reason?: string;
   refund?: string;
   order?: string;
-  content: Record<string, string>;
+  content: Record<string, unknown>;
 }
 
 const COLUMNS = `id, mch_id, appid, kind, version, received_at, deliveries, result, reason, refund_id, order_id, kek_id, content`;
@@ -103,7 +102,6 @@ export class Inbox {
   }
 
   view(row: NotificationRow): NotificationView {
-    const fields = [...this.fieldsOf(row)].filter(([name]) => name !== 'sign' && name !== 'nonce_str');
     return {
       object: 'notification',
       id: publicId('notification', row.id),
@@ -116,13 +114,13 @@ export class Inbox {
       ...(row.reason !== null && { reason: row.reason }),
       ...(row.refund_id !== null && { refund: publicId('refund', row.refund_id) }),
       ...(row.order_id !== null && { order: publicId('order', row.order_id) }),
-      content: Object.fromEntries(fields),
+      content: this.contentOf(row).fields,
     };
   }
 
   /**
-   * Works on a stored notice as if it came now, but never books an unsigned one by itself: a refund notice wakes a query, a payment
-   * notice, which is signed, is booked.
+   * Works on a stored notice as if it came now, but books no refund by it, since it may be older than what was learned meanwhile: a
+   * refund notice wakes a query; a payment notice, which is signed and stays true, is booked.
    */
   async reprocess(id: string): Promise<NotificationRow> {
     const row = await this.get(id);
@@ -132,7 +130,7 @@ export class Inbox {
   }
 
   private async reprocessPayment(row: NotificationRow): Promise<void> {
-    const shown = shownPayment(this.fieldsOf(row), 'paid', false, 'SUCCESS');
+    const shown = this.contentOf(row).payment();
     const booked = await this.uow.run(async (tx) => {
       const payment = await bookPayment(tx, shown);
       await tx.query(NOTE_SQL, [row.id, payment.result, payment.reason ?? null, null, payment.orderId ?? null, false]);
@@ -142,7 +140,7 @@ export class Inbox {
   }
 
   private async reprocessRefund(row: NotificationRow): Promise<void> {
-    const shown = shownByNotice(this.fieldsOf(row), row.mch_id, row.appid);
+    const shown = this.contentOf(row).refund();
     await this.uow.run(async (tx) => {
       const [refund] = await tx.query<{ id: string; order_id: string }[]>(REFUND_OF_NUMBER_SQL, [
         row.mch_id,
@@ -173,10 +171,10 @@ export class Inbox {
     this.reconciler.wake();
   }
 
-  /** The fields of the sealed text. */
-  fieldsOf(row: NotificationRow): ReadonlyMap<string, string> {
+  /** What the sealed text shows. */
+  contentOf(row: NotificationRow): NoticeContent {
     const context = { mchId: row.mch_id, kind: 'notification', version: row.id };
     const text = this.sealer.open(context, { kekId: row.kek_id, sealed: row.content }).reveal();
-    return readXml(Buffer.from(text), { root: row.kind === 'refund' ? 'root' : 'xml' });
+    return contentOf(text, row);
   }
 }

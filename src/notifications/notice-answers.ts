@@ -2,19 +2,30 @@ import { AppError } from '../common/problem.js';
 import { incident, log } from '../common/log.js';
 import { NoticeUnreadable } from '../wechat-pay/notice-unreadable.js';
 
-/** What WeChat counts as received. Anything else, even one more character, it sends again. Source: V2, "退款结果通知". */
-export const V2_SUCCESS =
-  '<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>';
+const V2_SUCCESS = '<xml><return_code><![CDATA[SUCCESS]]></return_code><return_msg><![CDATA[OK]]></return_msg></xml>';
 const V2_FAIL = '<xml><return_code><![CDATA[FAIL]]></return_code><return_msg><![CDATA[FAIL]]></return_msg></xml>';
 const V3_FAIL = JSON.stringify({ code: 'FAIL', message: 'FAIL' });
 
 export const NOTIFY_PREFIX = '/notify/';
+
+/** What WeChat counts as received, by protocol. Anything else, in V2 even one more character, it sends again. Source: "退款结果通知". */
+export const ACKNOWLEDGED = {
+  v2: { status: 200, contentType: 'text/xml', body: V2_SUCCESS },
+  v3: { status: 204, contentType: null, body: '' },
+} as const;
 
 /** An answer to a callback. */
 export interface NoticeAnswer {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
+}
+
+const refusals = new Map<string, number>();
+
+/** Refused callbacks since the start by reason; probes (`signtest_probe`) and forgeries are counted apart. */
+export function noticeRefusalCounts(): ReadonlyMap<string, number> {
+  return refusals;
 }
 
 /**
@@ -27,8 +38,12 @@ export function noticeRefusal(
 ): NoticeAnswer {
   const status = statusOf(error);
   const reason = error instanceof NoticeUnreadable ? error.reason : error instanceof AppError ? error.code : 'error';
-  const fields = { reason, status, requestId: request.requestId };
-  if (status === 401) log.warn('notice refused', fields);
+  const count = (refusals.get(reason) ?? 0) + 1;
+  refusals.set(reason, count);
+  const fields = { reason, status, count, requestId: request.requestId };
+  // WeChat's own probes are no attack: it wants to see that we refuse them.
+  if (reason === 'signtest_probe') log.info('notice refused', fields);
+  else if (status === 401) log.warn('notice refused', fields);
   else if (status === 503) incident('notice_not_committed', { ...fields, cause: error });
   else log.warn('notice not taken', fields);
   const v3 = request.contentType.startsWith('application/json');

@@ -68,13 +68,13 @@ export class NoticeConfirmer implements OnApplicationBootstrap, BeforeApplicatio
   }
 
   private async confirm(row: NotificationRow, step: number): Promise<void> {
-    const fields = this.inbox.fieldsOf(row);
+    const { outRefundNo } = this.inbox.contentOf(row).refund();
     const apiVersion = (await this.merchants.byMchId(row.mch_id))?.apiVersion ?? 'v2';
     const { answer, taken } = await this.inquiry.lookUp(this.uow, {
       mchId: row.mch_id,
       appid: row.appid ?? '',
       apiVersion,
-      outRefundNo: fields.get('out_refund_no') ?? '',
+      outRefundNo,
     });
     if (taken === null) {
       if (answer.outcome !== 'not_found' || step < STEPS_MAX) return;

@@ -49,7 +49,7 @@ const MATCH_SQL = `
 const INSERT_SQL = `
   INSERT INTO notification (id, mch_id, appid, kind, version, dedupe_key, received_at, last_received_at, status, result, reason,
     refund_id, order_id, next_query_at, kek_id, content)
-  SELECT $1, $2, $3, $4, 'v2', $5, c.now, c.now, $6, $7, $8, $9, $10, CASE WHEN $11::boolean THEN c.now END, $12, $13
+  SELECT $1, $2, $3, $4, $14, $5, c.now, c.now, $6, $7, $8, $9, $10, CASE WHEN $11::boolean THEN c.now END, $12, $13
   FROM (SELECT tuikuan_now() AS now) c
   ON CONFLICT (mch_id, kind, dedupe_key) DO NOTHING RETURNING id`;
 
@@ -112,6 +112,7 @@ export class NotificationsService {
         outcome.lookUp,
         kekId,
         sealed,
+        notice.version,
       ]);
       if (inserted.length === 0) throw new Overtaken();
       return outcome;
@@ -121,7 +122,7 @@ export class NotificationsService {
   private async applyRefund(
     tx: EntityManager,
     id: string,
-    { account, shown }: Extract<OpenedNotice, { kind: 'refund' }>,
+    { account, shown, version }: Extract<OpenedNotice, { kind: 'refund' }>,
   ): Promise<Outcome> {
     const [match] = await tx.query<Match[]>(MATCH_SQL, [account.mchId, shown.outRefundNo, shown.outTradeNo]);
     if (!match) return { ...NOTHING, result: 'unmatched', reason: 'neither the refund nor its order is ours' };
@@ -129,8 +130,9 @@ export class NotificationsService {
     if (refundId === null) {
       return { ...NOTHING, result: 'waiting_for_query', reason: 'the refund is not ours', orderId, lookUp: true };
     }
-    // Unsigned: booked at once only where the operator chose so, and never for refunds of another origin or protocol.
-    const proves = account.refundNotify === 'apply' && match.source === 'api' && match.api_version !== 'v3';
+    // V2 is unsigned: booked at once only where the operator chose so, and never for refunds of another origin or protocol.
+    const chosen = account.refundNotify === 'apply' && match.source === 'api' && match.api_version === 'v2';
+    const proves = version === 'v3' || chosen;
     const booking = { refundId, orderId, cause: 'notice', sourceId: id } as const;
     const [booked] = await this.ledger.book(tx, [
       proves ? { ...booking, kind: 'proof', shown, askedAt: null } : { ...booking, kind: 'wake', shown },

@@ -1,8 +1,9 @@
-import { Controller, Header, HttpCode, Post, Req, UseInterceptors } from '@nestjs/common';
+import { Controller, HttpCode, Post, Req, Res, UseInterceptors } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
 import { Public } from '../access/access.decorators.js';
 import { assert } from '../common/assert.js';
-import { V2_SUCCESS } from './notice-answers.js';
+import { ACKNOWLEDGED } from './notice-answers.js';
 import { NotificationsService } from './notifications.service.js';
 import { NotifyInterceptor, type NotifyRequest } from './notify.interceptor.js';
 
@@ -16,10 +17,12 @@ export class NotifyController {
   @Post(':token/:kind')
   @Public()
   @HttpCode(200)
-  @Header('content-type', 'text/xml')
-  async receive(@Req() request: NotifyRequest): Promise<string> {
+  async receive(@Req() request: NotifyRequest, @Res({ passthrough: true }) reply: FastifyReply): Promise<string> {
     assert(request.notice, 'the interceptor has opened the notice');
     await this.notifications.receive(request.notice);
-    return V2_SUCCESS;
+    const { status, contentType, body } = ACKNOWLEDGED[request.notice.version];
+    reply.code(status);
+    if (contentType !== null) reply.header('content-type', contentType);
+    return body;
   }
 }

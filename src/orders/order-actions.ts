@@ -95,7 +95,7 @@ export class OrderActions {
     const account = await this.merchants.byMchId(mchId);
     const apiVersion = account?.apiVersion ?? 'v2';
     await beginCall(this.uow, { callId, kind: 'order_close', mchId, orderId: order.id, apiVersion });
-    const answer = await this.gateway.close({ callId, mchId, appid, outTradeNo });
+    const answer = await this.gateway.close({ callId, apiVersion, mchId, appid, outTradeNo });
     await finishCall(this.uow, callId, answer);
     switch (answer.outcome) {
       case 'closed':

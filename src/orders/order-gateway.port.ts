@@ -1,8 +1,12 @@
 import type { Fen } from '../common/fen.js';
 
+/** The protocol of one call. */
+export type ApiVersion = 'v2' | 'v3';
+
 export interface PrepayRequest {
   /** gateway_call.id; its hex digits are the request's nonce. */
   readonly callId: string;
+  readonly apiVersion: ApiVersion;
   readonly mchId: string;
   readonly appid: string;
   readonly outTradeNo: string;
@@ -58,9 +62,18 @@ export interface OrderCloseAnswer extends AnswerFacts {
 
 export interface OrderQuery {
   readonly callId: string;
+  readonly apiVersion: ApiVersion;
   readonly mchId: string;
   readonly appid: string;
   readonly outTradeNo: string;
+}
+
+/** A prepay_id with the protocol that gave it: its signature must be of the same kind. */
+export interface PrepaidOrder {
+  readonly apiVersion: ApiVersion;
+  readonly mchId: string;
+  readonly appid: string;
+  readonly prepayId: string;
 }
 
 /** What wx.requestPayment takes, under WeChat's own names. */
@@ -78,10 +91,10 @@ export interface PaymentParameters {
  * A merchant without the credentials its protocol needs: AppError credentials_missing.
  */
 export interface OrderGateway {
-  /** unifiedorder (V2) or JSAPI prepay (v3), by the merchant's api_version. */
+  /** unifiedorder (V2) or JSAPI prepay (v3). */
   prepay(request: PrepayRequest): Promise<PrepayAnswer>;
   /** Signs a prepay_id for the mini-program; no call to WeChat. */
-  signPayment(mchId: string, appid: string, prepayId: string): Promise<PaymentParameters>;
+  signPayment(order: PrepaidOrder): Promise<PaymentParameters>;
   query(request: OrderQuery): Promise<OrderQueryAnswer>;
   close(request: OrderQuery): Promise<OrderCloseAnswer>;
 }

@@ -36,8 +36,9 @@ export class OrderInquiry {
   ): Promise<{ answer: OrderQueryAnswer; booked: PaymentBooked | null }> {
     const callId = newUuid();
     const { id: orderId, mch_id: mchId, appid, out_trade_no: outTradeNo } = order;
-    await beginCall(uow, { callId, kind: 'order_query', mchId, orderId, apiVersion: await this.apiVersion(mchId) });
-    const answer = await this.gateway.query({ callId, mchId, appid, outTradeNo });
+    const apiVersion = await this.apiVersion(mchId);
+    await beginCall(uow, { callId, kind: 'order_query', mchId, orderId, apiVersion });
+    const answer = await this.gateway.query({ callId, apiVersion, mchId, appid, outTradeNo });
     const booked = await uow.run(async (tx) => {
       await finishCall(tx, callId, answer);
       return answer.shown === null ? null : bookPayment(tx, answer.shown);
@@ -49,8 +50,10 @@ export class OrderInquiry {
   /** What WeChat proves of a payment to be registered; the codes of design.md 7 when it does not. Nothing is stored here. */
   async proveForRegister(mchId: string, wish: RegisterOrderDto): Promise<ProvedPayment> {
     const callId = newUuid();
-    await beginCall(this.uow, { callId, kind: 'order_query', mchId, apiVersion: await this.apiVersion(mchId) });
-    const answer = await this.gateway.query({ callId, mchId, appid: wish.appid, outTradeNo: wish.out_trade_no });
+    const apiVersion = await this.apiVersion(mchId);
+    await beginCall(this.uow, { callId, kind: 'order_query', mchId, apiVersion });
+    const { appid, out_trade_no: outTradeNo } = wish;
+    const answer = await this.gateway.query({ callId, apiVersion, mchId, appid, outTradeNo });
     await finishCall(this.uow, callId, answer);
     const { shown, outcome } = answer;
     if (outcome === 'unavailable')

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import { hasRole, seesApp } from '../access/caller.js';
 import { assert } from '../common/assert.js';
@@ -7,14 +7,13 @@ import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { constraintOf, UnitOfWork } from '../database/unit-of-work.js';
 import { MerchantDirectory } from '../merchants/merchant-account.js';
-import { beginCall, finishCall } from './gateway-call-log.js';
-import { ORDER_GATEWAY, type OrderGateway, type PaymentParameters } from './order-gateway.port.js';
+import type { PaymentParameters } from './order-gateway.port.js';
 import { type OrderRow, ORDER_COLUMNS } from './order.view.js';
 import type { CreateOrderDto, RegisterOrderDto } from './orders.dto.js';
 import { OrderInquiry, type ProvedPayment } from './order-inquiry.js';
+import { Prepay } from './prepay.js';
 
 const EXPIRY_MIN_MS = 5 * 60_000;
-const PREPAY_LIFE_SECONDS = 7200;
 /** The first question to WeChat about a created order. */
 const FIRST_QUERY_SECONDS = 60;
 
@@ -56,7 +55,7 @@ export class OrdersService {
     private readonly uow: UnitOfWork,
     private readonly merchants: MerchantDirectory,
     private readonly inquiry: OrderInquiry,
-    @Inject(ORDER_GATEWAY) private readonly gateway: OrderGateway,
+    private readonly prepay: Prepay,
   ) {}
 
   /** The row behind a public id; AppError order_not_found, also for another app's order. */
@@ -91,7 +90,7 @@ export class OrdersService {
     const created = order.id === id;
     if (order.status === 'paid') return { order, created };
     if (order.status === 'closed') throw new AppError('order_closed', `Order ${outTradeNo} is closed.`);
-    return { order, created, payment: await this.payment(order) };
+    return { order, created, payment: await this.prepay.parametersFor(order, account.apiVersion) };
   }
 
   /** Null when the number exists. */
@@ -176,57 +175,6 @@ export class OrdersService {
     if (!row) return null;
     if (row.request_digest.equals(digest)) return row;
     throw new AppError('out_trade_no_conflict', `out_trade_no ${outTradeNo} stands for another order.`);
-  }
-
-  private async payment(order: OrderRow): Promise<PaymentParameters> {
-    const prepayId = order.prepay_lives && order.prepay_id !== null ? order.prepay_id : await this.prepay(order);
-    return this.gateway.signPayment(order.mch_id, order.appid, prepayId);
-  }
-
-  private async prepay(order: OrderRow): Promise<string> {
-    const callId = newUuid();
-    const account = await this.usableMerchant(order.mch_id);
-    const call = {
-      callId,
-      kind: 'prepay' as const,
-      mchId: order.mch_id,
-      orderId: order.id,
-      apiVersion: account.apiVersion,
-    };
-    await beginCall(this.uow, call);
-    const answer = await this.gateway.prepay({
-      callId,
-      mchId: order.mch_id,
-      appid: order.appid,
-      outTradeNo: order.out_trade_no,
-      amountFen: Number(order.amount_fen),
-      description: order.description ?? '',
-      openid: order.openid ?? '',
-      attach: order.attach,
-      expiresAt: order.expires_at,
-      createdAt: order.created_at,
-      payerClientIp: order.payer_client_ip,
-    });
-    await finishCall(this.uow, callId, answer);
-    switch (answer.outcome) {
-      case 'prepaid':
-        assert(answer.prepayId, 'a prepaid answer carries its id');
-        await this.uow.query(
-          `UPDATE payment_order SET prepay_id = $2, prepay_until = (SELECT tuikuan_now()) + make_interval(secs => $3) WHERE id = $1`,
-          [order.id, answer.prepayId, PREPAY_LIFE_SECONDS],
-        );
-        return answer.prepayId;
-      case 'paid':
-        await this.inquiry.refresh(order);
-        throw new AppError('order_already_paid', `Order ${order.out_trade_no} is paid at WeChat.`);
-      case 'closed':
-        await this.inquiry.refresh(order);
-        throw new AppError('order_closed', `Order ${order.out_trade_no} is closed at WeChat.`);
-      case 'refused':
-        throw new AppError('wechat_refused', `WeChat refused: ${answer.code ?? ''} ${answer.message ?? ''}`.trim());
-      default:
-        throw new AppError('wechat_unavailable', 'WeChat did not answer; the order waits for the same request.');
-    }
   }
 
   /** The merchant of a new order: the one named, or the only one the app is bound to. */

@@ -116,8 +116,15 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
   /** Lists all refunds of an order and books each: ours as proof, others as external. */
   private async list(listing: Listing): Promise<void> {
     const callId = newUuid();
-    const order = { mchId: listing.mch_id, appid: listing.appid, apiVersion: listing.api_version };
-    const call = { callId, kind: 'refund_query' as const, orderId: listing.id, ...order };
+    const order = { mchId: listing.mch_id, appid: listing.appid };
+    // Only V2 has a call that lists the refunds of an order.
+    const call = {
+      callId,
+      kind: 'refund_query',
+      orderId: listing.id,
+      mchId: listing.mch_id,
+      apiVersion: 'v2',
+    } as const;
     await this.uow.run((tx) => beginCall(tx, call));
     const answer = await this.gateway.list({ callId, outTradeNo: listing.out_trade_no, ...order });
     for (const shown of answer.refunds) await this.bookListed(shown, callId, listing);

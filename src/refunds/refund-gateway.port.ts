@@ -1,4 +1,5 @@
 import type { Fen } from '../common/fen.js';
+import type { Secret } from '../common/secret.js';
 
 /** The protocol of one call. A refund stays on the protocol of its first send. */
 export type ApiVersion = 'v2' | 'v3';
@@ -92,10 +93,20 @@ export interface RefundQuery {
 
 export interface RefundListQuery {
   readonly callId: string;
-  readonly apiVersion: ApiVersion;
   readonly mchId: string;
   readonly appid: string;
   readonly outTradeNo: string;
+}
+
+/** How an abnormal refund is to be paid out instead; v3 only. */
+export interface RepairRequest {
+  readonly callId: string;
+  readonly mchId: string;
+  readonly outRefundNo: string;
+  /** WeChat's number of the refund. */
+  readonly refundId: string;
+  /** The payer's debit card; null: to the merchant's own account. Never stored, never logged. */
+  readonly card: { readonly bankType: string; readonly bankAccount: Secret; readonly realName: Secret } | null;
 }
 
 /** A refund request that is signed and ready, holding an open idle connection. Exactly one of the two methods is called, once. */
@@ -123,8 +134,13 @@ export interface RefundGateway {
   prepare(request: RefundRequest): Promise<PreparedSend>;
   /** Asks for one refund by its number. */
   query(request: RefundQuery): Promise<QueryAnswer>;
-  /** Asks for all refunds of an order, page by page. */
+  /**
+   * Asks for all refunds of an order, page by page. Only V2 has such a call: without the merchant's APIv2 key the answer is complete
+   * and empty.
+   */
   list(request: RefundListQuery): Promise<ListAnswer>;
+  /** Asks for an abnormal refund to be paid out in another way. `refused` stands for every 4xx, `unknown` for all that proves nothing. */
+  repair(request: RepairRequest): Promise<SendAnswer>;
 }
 
 /** Injection token of the {@link RefundGateway}. */

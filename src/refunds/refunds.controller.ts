@@ -7,6 +7,7 @@ import type { Page } from '../common/http/paging.js';
 import { AppError } from '../common/problem.js';
 import { RefundActions } from './refund-actions.js';
 import { RefundReads } from './refund-reads.js';
+import { RefundRepair } from './refund-repair.js';
 import { type RefundRow, RefundView, refundView } from './refund.view.js';
 import {
   CancelRefundDto,
@@ -29,6 +30,7 @@ export class RefundsController {
     private readonly refunds: RefundsService,
     private readonly reads: RefundReads,
     private readonly actions: RefundActions,
+    private readonly repairs: RefundRepair,
     private readonly timeline: Timeline,
   ) {}
 
@@ -110,11 +112,9 @@ export class RefundsController {
   async repair(
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
-    @Body() _body: RepairRefundDto,
+    @Body() body: RepairRefundDto,
   ): Promise<RefundView> {
-    const row = await this.reads.get(caller, id);
-    const why = row.state === 'abnormal' ? `was sent over ${row.api_version ?? 'v2'}` : `is ${row.state}`;
-    throw new AppError('invalid_state', `Only an abnormal refund of API v3 can be repaired; this one ${why}.`);
+    return refundView(await this.repairs.repair(caller, id, body));
   }
 
   /** Decides a mismatch, after WeChat was asked once more. */

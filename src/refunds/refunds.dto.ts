@@ -121,12 +121,32 @@ export class ResolveRefundDto {
   reason: string;
 }
 
+/** The debit cards WeChat pays abnormal refunds to. Source: WeChat Pay APIv3, "发起异常退款". */
+const BANK_TYPES = [
+  'CMB_DEBIT',
+  'COMM_DEBIT',
+  'ABC_DEBIT',
+  'CCB_DEBIT',
+  'ICBC_DEBIT',
+  'BOC_DEBIT',
+  'PAB_DEBIT',
+  'SPDB_DEBIT',
+  'CITIC_DEBIT',
+  'CEB_DEBIT',
+  'CMBC_DEBIT',
+  'CIB_DEBIT',
+  'GDB_DEBIT',
+  'PSBC_DEBIT',
+  'NBCB_DEBIT',
+];
+
+/** The card's fields are handed to WeChat encrypted, and neither stored nor logged. */
 export class RepairRefundDto {
   @IsIn(['MERCHANT_BANK_CARD', 'USER_BANK_CARD'])
   type: 'MERCHANT_BANK_CARD' | 'USER_BANK_CARD';
 
   @Optional()
-  @Matches(/^[A-Z]{2,10}_DEBIT$/)
+  @IsIn(BANK_TYPES)
   bank_type?: string;
 
   @Optional()

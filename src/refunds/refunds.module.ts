@@ -9,6 +9,7 @@ import { RefundActions } from './refund-actions.js';
 import { RefundEvent } from './refund-event.entity.js';
 import { RefundLedger } from './refund-ledger.js';
 import { RefundReads } from './refund-reads.js';
+import { RefundRepair } from './refund-repair.js';
 import { RefundTargets } from './refund-targets.js';
 import { Refund } from './refund.entity.js';
 import { RefundsController } from './refunds.controller.js';
@@ -26,6 +27,7 @@ import { Timeline } from './timeline.js';
     RefundInquiry,
     RefundLedger,
     RefundReads,
+    RefundRepair,
     RefundsService,
     RefundTargets,
     Timeline,

@@ -1,8 +1,10 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Client } from 'undici';
+import type { Clock } from '../common/clock.js';
 import { assertOutsideTransaction } from '../database/unit-of-work.js';
 import type { MerchantAccount } from '../merchants/merchant-account.js';
+import { ClockSkew } from './clock-skew.js';
 
 const CONNECT_TIMEOUT_MS = 2000;
 const FIRST_BYTE_TIMEOUT_MS = 10_000;
@@ -25,10 +27,25 @@ export interface Outgoing {
   readonly body: string | null;
 }
 
-/** What came back; `answered` false: written, or perhaps written, and no whole answer. */
+export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+/** What came back. `answered` false: no whole answer; `written` false: for certain not a byte of the request left. */
 export type Exchange =
-  | { readonly answered: true; readonly status: number; readonly body: Buffer; readonly durationMs: number }
-  | { readonly answered: false; readonly reason: string; readonly durationMs: number };
+  | {
+      readonly answered: true;
+      readonly status: number;
+      /** By lower-case name; a list where a header stood more than once. */
+      readonly headers: AnswerHeaders;
+      readonly body: Buffer;
+      readonly durationMs: number;
+    }
+  | { readonly answered: false; readonly written: boolean; readonly reason: string; readonly durationMs: number };
+
+/** What a connection tells its owner. */
+interface ConnectionLife {
+  giveBack(connection: Connection): void;
+  answered(headers: AnswerHeaders): void;
+}
 
 /** A TLS connection and the TCP socket under it: only the latter can be reset. */
 interface Line {
@@ -43,8 +60,8 @@ export class Connection {
   constructor(
     origin: URL,
     private readonly line: Line,
-    private readonly monotonicMs: () => number,
-    private readonly giveBack: (connection: Connection) => void,
+    private readonly clock: Clock,
+    private readonly life: ConnectionLife,
   ) {
     this.client = new Client(origin, {
       // The handshake is done already: connecting is apart from writing, so its failure is known to have sent nothing.
@@ -64,11 +81,11 @@ export class Connection {
 
   /**
    * Writes one request and reads the whole answer, then gives the connection back. Never throws: after the first byte every failure
-   * is an answer that is missing. At a deadline the socket is reset, so that no half-sent request lingers in a buffer.
+   * is an answer that is missing; a connection found closed before it has written nothing. At a deadline the socket is reset, so that no half-sent request lingers in a buffer.
    */
   async exchange(request: Outgoing): Promise<Exchange> {
     assertOutsideTransaction();
-    const startMs = this.monotonicMs();
+    const startMs = this.clock.monotonicMs();
     let reason: string | null = null;
     const resetAfter = (ms: number, why: string): NodeJS.Timeout =>
       setTimeout(() => {
@@ -81,12 +98,15 @@ export class Connection {
       const answer = await this.client.request({ ...request, headers: { ...request.headers } });
       clearTimeout(firstByte);
       const body = Buffer.from(await answer.body.arrayBuffer());
-      this.giveBack(this);
-      return { answered: true, status: answer.statusCode, body, durationMs: this.monotonicMs() - startMs };
+      const { statusCode: status, headers } = answer;
+      this.life.answered(headers);
+      this.life.giveBack(this);
+      return { answered: true, status, headers, body, durationMs: this.clock.monotonicMs() - startMs };
     } catch (error) {
       this.destroy();
       const cause = error instanceof Error ? error.message : String(error);
-      return { answered: false, reason: reason ?? cause, durationMs: this.monotonicMs() - startMs };
+      const written = !(error instanceof NotConnected);
+      return { answered: false, written, reason: reason ?? cause, durationMs: this.clock.monotonicMs() - startMs };
     } finally {
       clearTimeout(whole);
       clearTimeout(firstByte);
@@ -95,7 +115,7 @@ export class Connection {
 
   /** Gives the connection back unused. */
   release(): void {
-    this.giveBack(this);
+    this.life.giveBack(this);
   }
 
   get usable(): boolean {
@@ -118,7 +138,8 @@ class ConnectionPool {
   constructor(
     private readonly origin: URL,
     private readonly certificate: MerchantAccount['clientCertificate'],
-    private readonly monotonicMs: () => number,
+    private readonly clock: Clock,
+    private readonly skew: ClockSkew,
   ) {}
 
   async warm(count: number): Promise<number> {
@@ -157,7 +178,10 @@ class ConnectionPool {
     this.opening += 1;
     try {
       const line = await handshake(this.origin, this.certificate);
-      const connection = new Connection(this.origin, line, this.monotonicMs, (used) => this.keep(used));
+      const connection = new Connection(this.origin, line, this.clock, {
+        giveBack: (used) => this.keep(used),
+        answered: (headers) => this.skew.note(headers['date'], this.clock.wallMs()),
+      });
       this.all.add(connection);
       line.tls.once('close', () => {
         clearTimeout(this.idle.get(connection));
@@ -203,11 +227,13 @@ function handshake(origin: URL, certificate: MerchantAccount['clientCertificate'
 
 /** One pool per merchant and certificate fingerprint; a replaced certificate gets a fresh pool and the old one closes. */
 export class Connections {
+  /** The process clock beside WeChat's, by the answers on these connections. */
+  readonly skew = new ClockSkew();
   private readonly pools = new Map<string, { readonly fingerprint: string; readonly pool: ConnectionPool }>();
 
   constructor(
     private readonly origin: URL,
-    private readonly monotonicMs: () => number,
+    private readonly clock: Clock,
   ) {}
 
   /** Opens connections until `count` are idle, 2 s at most; says how many are. */
@@ -231,7 +257,7 @@ export class Connections {
     const known = this.pools.get(account.mchId);
     if (known?.fingerprint === fingerprint) return known.pool;
     known?.pool.close();
-    const pool = new ConnectionPool(this.origin, account.clientCertificate, this.monotonicMs);
+    const pool = new ConnectionPool(this.origin, account.clientCertificate, this.clock, this.skew);
     this.pools.set(account.mchId, { fingerprint, pool });
     return pool;
   }

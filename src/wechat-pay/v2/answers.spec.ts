@@ -20,6 +20,7 @@ const SHOWN = {
 const answered = (body: string, status = 200): Exchange => ({
   answered: true,
   status,
+  headers: {},
   body: Buffer.from(body),
   durationMs: 5,
 });
@@ -80,7 +81,7 @@ describe('the answer to a refund request', () => {
   const { refund_fee: _fee, ...withoutFee } = SHOWN;
   const { result_code: _result, ...withoutResult } = SHOWN;
   it.each<[string, Exchange]>([
-    ['no answer', { answered: false, reason: 'reset', durationMs: 1 }],
+    ['no answer', { answered: false, written: true, reason: 'reset', durationMs: 1 }],
     ['a code nobody knows', signed({ ...HEAD, result_code: 'FAIL', err_code: 'NEVER_SEEN' })],
     ['no code', signed({ ...HEAD, result_code: 'FAIL' })],
     ['no result_code', signed(withoutResult)],

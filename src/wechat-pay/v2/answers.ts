@@ -1,6 +1,8 @@
+import { entryOf } from '../../common/entry-of.js';
 import { fenFromText } from '../../common/fen.js';
 import type { QueryAnswer, SendAnswer, ShownRefund } from '../../refunds/refund-gateway.port.js';
 import type { Exchange } from '../connections.js';
+import { isWhole } from '../whole.js';
 import { V2_REFUND_STATUS } from './notices.js';
 import { V2_PAUSE_SECONDS, V2_SEND_OUTCOMES } from './outcomes.js';
 import { type Fields, type SignType, verifies } from './signature.js';
@@ -81,8 +83,8 @@ export function judgeSend(reading: Reading, durationMs: number): SendAnswer {
     case 'turned_away':
       return { ...facts, outcome: 'configuration' };
     case 'refusal': {
-      const outcome = V2_SEND_OUTCOMES[reading.code] ?? 'unknown';
-      return { ...facts, outcome, pauseSeconds: V2_PAUSE_SECONDS[reading.code] ?? 0 };
+      const outcome = entryOf(V2_SEND_OUTCOMES, reading.code) ?? 'unknown';
+      return { ...facts, outcome, pauseSeconds: entryOf(V2_PAUSE_SECONDS, reading.code) ?? 0 };
     }
     default: {
       const shown = shownBySend(reading.fields);
@@ -134,7 +136,7 @@ interface Names {
 function shownOf(fields: Fields, names: Names): ShownRefund | null {
   const of = (name: string): string | null => fields.get(name) ?? null;
   const wechatStatus = names.status === null ? 'SUCCESS' : of(names.status);
-  const status = names.status === null ? 'accepted' : V2_REFUND_STATUS[wechatStatus ?? ''];
+  const status = names.status === null ? 'accepted' : entryOf(V2_REFUND_STATUS, wechatStatus);
   const needed = {
     mchId: of('mch_id'),
     outTradeNo: of('out_trade_no'),
@@ -153,8 +155,4 @@ function shownOf(fields: Fields, names: Names): ShownRefund | null {
     userReceivedAccount: of(`refund_recv_accout${names.place}`),
     succeededAt: status === 'succeeded' ? fromBeijing(fields.get(`refund_success_time${names.place}`)) : null,
   };
-}
-
-function isWhole<T extends object>(values: T): values is { [Name in keyof T]: NonNullable<T[Name]> } {
-  return Object.values(values).every((value) => value !== null);
 }

@@ -1,5 +1,5 @@
 import type { MerchantAccount } from '../../merchants/merchant-account.js';
-import type { Connection, Exchange, Outgoing } from '../connections.js';
+import type { Outgoing } from '../connections.js';
 import { sign, type Fields } from './signature.js';
 import { writeXml } from './xml.js';
 
@@ -11,11 +11,6 @@ export const V2_PATHS = {
   orderQuery: '/pay/orderquery',
   closeOrder: '/pay/closeorder',
 } as const;
-
-/** The request's nonce_str: the gateway call's id, so that our log and WeChat's can be joined. */
-export function nonceOf(callId: string): string {
-  return callId.replaceAll('-', '');
-}
 
 /** A signed V2 request; null when the merchant has no APIv2 key. */
 export function signedRequest(
@@ -39,14 +34,4 @@ export function signedRequest(
     headers: { 'content-type': 'text/xml; charset=utf-8', accept: 'text/xml', 'user-agent': 'tuikuan' },
     body: writeXml(signed),
   };
-}
-
-/** One call on a connection that `take` gives; a connection that cannot be had is an exchange without an answer. */
-export async function call(take: Promise<Connection>, request: Outgoing): Promise<Exchange> {
-  try {
-    const connection = await take;
-    return await connection.exchange(request);
-  } catch (error) {
-    return { answered: false, reason: error instanceof Error ? error.message : String(error), durationMs: 0 };
-  }
 }

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import type { CredentialProbe, ProbeResult } from '../../merchants/credential-probe.port.js';
+import type { ProbeResult } from '../../merchants/credential-probe.port.js';
 import type { MerchantAccount } from '../../merchants/merchant-account.js';
-import { MerchantDirectory } from '../../merchants/merchant-account.js';
 import { Connections } from '../connections.js';
+import { exchangeOn } from '../exchange-on.js';
 import { type Reading, readAnswer } from './answers.js';
-import { call, signedRequest, V2_PATHS } from './client.js';
+import { signedRequest, V2_PATHS } from './client.js';
 
 /** Codes of a signed refusal that lie in our configuration. */
 const WRONG = ['SIGNERROR', 'CERT_ERROR', 'NOAUTH', 'APPID_NOT_EXIST', 'MCHID_NOT_EXIST', 'APPID_MCHID_NOT_MATCH'];
@@ -16,32 +16,28 @@ const ABOUT_KEY = /签名|sign/i;
  * "no such order" proves the key, and over the refund call the certificate.
  */
 @Injectable()
-export class V2CredentialProbe implements CredentialProbe {
-  constructor(
-    private readonly merchants: MerchantDirectory,
-    private readonly connections: Connections,
-  ) {}
+export class V2CredentialProbe {
+  constructor(private readonly connections: Connections) {}
 
-  async probe(mchId: string): Promise<readonly ProbeResult[]> {
-    const account = await this.merchants.byMchId(mchId);
-    if (!account) return [];
+  /** One result per V2 credential of the merchant; its certificate only where the merchant works over V2. */
+  async probe(account: MerchantAccount): Promise<readonly ProbeResult[]> {
+    const kinds = [
+      ...(account.apiV2Key ? ['api_v2_key' as const] : []),
+      ...(account.apiVersion === 'v2' && account.clientCertificate ? ['client_certificate' as const] : []),
+    ];
     const [appid] = account.appids;
-    if (appid === undefined) return kindsOf(account).map((kind) => notProven(kind, 'no mini-program is bound to it'));
+    if (appid === undefined) return kinds.map((kind) => notProven(kind, 'no mini-program is bound to it'));
+    if (!account.apiV2Key) return kinds.map((kind) => notProven(kind, 'needs the APIv2 key'));
     const number = `NONE${randomBytes(8).toString('hex')}`;
+    const calls = {
+      api_v2_key: () => this.ask(account, V2_PATHS.orderQuery, { appid, out_trade_no: number }),
+      client_certificate: () => {
+        const business = { appid, out_trade_no: number, out_refund_no: number, total_fee: '1', refund_fee: '1' };
+        return this.ask(account, V2_PATHS.refund, business);
+      },
+    };
     const results: ProbeResult[] = [];
-    if (account.apiV2Key) {
-      const reading = await this.ask(account, V2_PATHS.orderQuery, { appid, out_trade_no: number });
-      results.push(resultOf('api_v2_key', reading));
-    }
-    if (account.clientCertificate) {
-      const business = { appid, out_trade_no: number, out_refund_no: number, total_fee: '1', refund_fee: '1' };
-      const reading = account.apiV2Key ? await this.ask(account, V2_PATHS.refund, business) : null;
-      results.push(
-        reading ? resultOf('client_certificate', reading) : notProven('client_certificate', 'needs the APIv2 key'),
-      );
-    }
-    if (account.apiV3Key) results.push(notProven('api_v3_key', 'no call of V2 uses it'));
-    if (account.wechatpayPublicKeys.size > 0) results.push(notProven('wechatpay_public_key', 'no call of V2 uses it'));
+    for (const kind of kinds) results.push(resultOf(kind, await calls[kind]()));
     return results;
   }
 
@@ -52,18 +48,9 @@ export class V2CredentialProbe implements CredentialProbe {
   ): Promise<Reading> {
     const request = signedRequest(account, path, business, randomBytes(16).toString('hex'));
     if (!request) return { kind: 'nothing', code: null, message: 'no APIv2 key' };
-    const exchange = await call(this.connections.take(account), request);
+    const exchange = await exchangeOn(this.connections.take(account), request);
     return readAnswer(exchange, account.apiV2Key?.current.reveal() ?? '', account.signType);
   }
-}
-
-function kindsOf(account: MerchantAccount): ProbeResult['kind'][] {
-  return [
-    ...(account.apiV2Key ? ['api_v2_key' as const] : []),
-    ...(account.apiV3Key ? ['api_v3_key' as const] : []),
-    ...(account.clientCertificate ? ['client_certificate' as const] : []),
-    ...(account.wechatpayPublicKeys.size > 0 ? ['wechatpay_public_key' as const] : []),
-  ];
 }
 
 function notProven(kind: ProbeResult['kind'], message: string): ProbeResult {

@@ -7,6 +7,7 @@ import type { KeyPairInTime, MerchantAccount } from '../../merchants/merchant-ac
 import type { ShownPayment } from '../../orders/order-gateway.port.js';
 import type { ShownRefund, ShownStatus } from '../../refunds/refund-gateway.port.js';
 import { NoticeUnreadable } from '../notice-unreadable.js';
+import type { OpenedPaymentNotice, OpenedRefundNotice } from '../opened-notice.js';
 import { openReqInfo } from './req-info.js';
 import { type Fields, signTypeOf, verifies } from './signature.js';
 import { fromBeijing } from './times.js';
@@ -57,19 +58,6 @@ export class RefundNoticeFields {
   refund_recv_accout?: string;
 }
 
-/** A refund notice that opened with one of the merchant's keys. `text` is what was inside, `dedupeKey` its SHA-256. */
-export interface OpenedRefundNotice {
-  readonly shown: ShownRefund;
-  readonly text: string;
-  readonly dedupeKey: string;
-}
-
-export interface OpenedPaymentNotice {
-  readonly shown: ShownPayment;
-  readonly text: string;
-  readonly dedupeKey: string;
-}
-
 /**
  * Opens a V2 refund notice of `account`: outer ids, req_info under the current and then the previous key, strict XML, validated
  * fields. It proves only that somebody holds the key or has seen notices. Throws {@link NoticeUnreadable}.
@@ -84,7 +72,7 @@ export function openV2RefundNotice(raw: Buffer, account: MerchantAccount): Opene
     return { bytes: opened, fields: readXml(opened, { root: 'root' }) };
   });
   const shown = shownByNotice(fields, account.mchId, outer.get('appid') ?? null);
-  return { shown, text: bytes.toString('utf8'), dedupeKey: sha256(bytes) };
+  return { version: 'v2', shown, text: bytes.toString('utf8'), dedupeKey: sha256(bytes) };
 }
 
 /** The refund that decrypted notice fields show. Throws {@link NoticeUnreadable} for fields that are missing or not of their form. */
@@ -122,7 +110,12 @@ export function openV2PaymentNotice(raw: Buffer, account: MerchantAccount): Open
   if (shown.totalFen === null || shown.paidAt === null || shown.transactionId === null || shown.outTradeNo === '') {
     throw new NoticeUnreadable('malformed');
   }
-  return { shown, text: raw.toString('utf8'), dedupeKey: sha256(Buffer.from(sameInEveryDelivery(fields))) };
+  return {
+    version: 'v2',
+    shown,
+    text: raw.toString('utf8'),
+    dedupeKey: sha256(Buffer.from(sameInEveryDelivery(fields))),
+  };
 }
 
 /** A repeated delivery may carry a fresh nonce, and so a fresh sign. */

@@ -1,37 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '../../common/clock.js';
+import { entryOf } from '../../common/entry-of.js';
 import { AppError } from '../../common/problem.js';
 import type { MerchantAccount } from '../../merchants/merchant-account.js';
 import { MerchantDirectory } from '../../merchants/merchant-account.js';
 import type {
   OrderCloseAnswer,
-  OrderGateway,
   OrderQuery,
   OrderQueryAnswer,
   PaymentParameters,
+  PrepaidOrder,
   PrepayAnswer,
   PrepayRequest,
   ShownPayment,
 } from '../../orders/order-gateway.port.js';
 import { Connections } from '../connections.js';
+import { TRADE_STATES } from '../trade-states.js';
+import { exchangeOn, nonceOf } from '../exchange-on.js';
 import { factsOf, type Reading, readAnswer } from './answers.js';
-import { call, nonceOf, signedRequest, V2_PATHS } from './client.js';
+import { signedRequest, V2_PATHS } from './client.js';
 import { shownPayment } from './notices.js';
 import { sign } from './signature.js';
 import { toBeijing } from './times.js';
-
-/** trade_state → what it means for us. Source: WeChat Pay V2, "查询订单". */
-const TRADE_STATES: Readonly<Record<string, { status: ShownPayment['status']; refunded: boolean }>> = {
-  SUCCESS: { status: 'paid', refunded: false },
-  REFUND: { status: 'paid', refunded: true },
-  NOTPAY: { status: 'unpaid', refunded: false },
-  USERPAYING: { status: 'unpaid', refunded: false },
-  PAYERROR: { status: 'unpaid', refunded: false },
-  ACCEPT: { status: 'unpaid', refunded: false },
-  CLOSED: { status: 'closed', refunded: false },
-  REVOKED: { status: 'closed', refunded: false },
-};
 
 const PREPAY_CODES: Readonly<Record<string, PrepayAnswer['outcome']>> = {
   ORDERPAID: 'paid',
@@ -51,7 +42,7 @@ const UNKNOWN_ADDRESS = '127.0.0.1';
 
 /** Payment orders over V2. */
 @Injectable()
-export class V2OrderGateway implements OrderGateway {
+export class V2OrderGateway {
   constructor(
     private readonly merchants: MerchantDirectory,
     private readonly connections: Connections,
@@ -75,13 +66,13 @@ export class V2OrderGateway implements OrderGateway {
     };
     const { reading, durationMs } = await this.ask(account, V2_PATHS.unifiedOrder, business, request.callId);
     const facts = { ...factsOf(reading, durationMs), prepayId: null };
-    if (reading.kind === 'refusal') return { ...facts, outcome: PREPAY_CODES[reading.code] ?? 'refused' };
+    if (reading.kind === 'refusal') return { ...facts, outcome: entryOf(PREPAY_CODES, reading.code) ?? 'refused' };
     if (reading.kind === 'turned_away') return { ...facts, outcome: 'refused' };
     const prepayId = reading.kind === 'success' ? reading.fields.get('prepay_id') : undefined;
     return prepayId === undefined ? { ...facts, outcome: 'unavailable' } : { ...facts, outcome: 'prepaid', prepayId };
   }
 
-  async signPayment(mchId: string, appid: string, prepayId: string): Promise<PaymentParameters> {
+  async signPayment({ mchId, appid, prepayId }: PrepaidOrder): Promise<PaymentParameters> {
     const account = await this.account(mchId);
     const parameters = {
       timeStamp: String(Math.floor(this.clock.wallMs() / 1000)),
@@ -113,7 +104,7 @@ export class V2OrderGateway implements OrderGateway {
     const { reading, durationMs } = await this.ask(account, V2_PATHS.closeOrder, business, request.callId);
     const facts = factsOf(reading, durationMs);
     if (reading.kind === 'success') return { ...facts, outcome: 'closed' };
-    if (reading.kind === 'refusal') return { ...facts, outcome: CLOSE_CODES[reading.code] ?? 'refused' };
+    if (reading.kind === 'refusal') return { ...facts, outcome: entryOf(CLOSE_CODES, reading.code) ?? 'refused' };
     return { ...facts, outcome: reading.kind === 'turned_away' ? 'refused' : 'unavailable' };
   }
 
@@ -133,7 +124,7 @@ export class V2OrderGateway implements OrderGateway {
     const key = account.apiV2Key?.current.reveal();
     if (!outgoing || key === undefined)
       return { reading: { kind: 'nothing', code: null, message: 'no key' }, durationMs: 0 };
-    const exchange = await call(this.connections.take(account), outgoing);
+    const exchange = await exchangeOn(this.connections.take(account), outgoing);
     return { reading: readAnswer(exchange, key, account.signType), durationMs: exchange.durationMs };
   }
 }
@@ -141,7 +132,7 @@ export class V2OrderGateway implements OrderGateway {
 /** An unknown trade_state proves nothing. Some states leave out the number that was asked for. */
 function shownByQuery(reading: Extract<Reading, { kind: 'success' }>, request: OrderQuery): ShownPayment | null {
   const wechatStatus = reading.fields.get('trade_state') ?? '';
-  const state = TRADE_STATES[wechatStatus];
+  const state = entryOf(TRADE_STATES, wechatStatus);
   if (!state) return null;
   const shown = shownPayment(reading.fields, state.status, state.refunded, wechatStatus);
   return shown.outTradeNo === '' ? { ...shown, outTradeNo: request.outTradeNo } : shown;

@@ -6,17 +6,17 @@ import type {
   ListAnswer,
   PreparedSend,
   QueryAnswer,
-  RefundGateway,
   RefundListQuery,
   RefundQuery,
   RefundRequest,
-  SendAnswer,
   ShownRefund,
 } from '../../refunds/refund-gateway.port.js';
 import { fenFromText } from '../../common/fen.js';
-import { Connections, type Connection } from '../connections.js';
+import { Connections } from '../connections.js';
+import { exchangeOn, nonceOf } from '../exchange-on.js';
+import { obstructed, prepareOn } from '../prepared.js';
 import { factsOf, judgeQuery, judgeSend, type Reading, readAnswer, shownByQuery } from './answers.js';
-import { call, nonceOf, signedRequest, V2_PATHS } from './client.js';
+import { signedRequest, V2_PATHS } from './client.js';
 
 /** refundquery gives ten records a page; an order has at most 50 refunds, and some room for those of the merchant platform. */
 const PAGE_RECORDS = 10;
@@ -29,40 +29,22 @@ const MISSING = {
 
 /** Refunds over V2. Decides nothing: it signs, writes, verifies and names what came back. */
 @Injectable()
-export class V2RefundGateway implements RefundGateway {
+export class V2RefundGateway {
   constructor(
     private readonly merchants: MerchantDirectory,
     private readonly connections: Connections,
   ) {}
 
-  async warm(mchId: string, count: number): Promise<number> {
-    const account = await this.merchants.byMchId(mchId);
-    return account?.clientCertificate ? this.connections.warm(account, count) : 0;
-  }
-
   async prepare(request: RefundRequest): Promise<PreparedSend> {
-    if (request.apiVersion !== 'v2')
-      return obstructed('configuration', 'v3_not_available', 'this version speaks V2 only');
     const account = await this.merchants.byMchId(request.mchId);
     const outgoing = account?.clientCertificate
       ? signedRequest(account, V2_PATHS.refund, refundFields(account, request), nonceOf(request.callId))
       : null;
     if (!account || !outgoing) return obstructed('configuration', MISSING.code, MISSING.message);
-    let connection: Connection;
-    try {
-      connection = await this.connections.take(account);
-    } catch (error) {
-      return obstructed('not_sent', 'not_connected', error instanceof Error ? error.message : String(error));
-    }
-    return {
-      obstacle: null,
-      send: async (): Promise<SendAnswer> => {
-        const exchange = await connection.exchange(outgoing);
-        const key = account.apiV2Key?.current.reveal() ?? '';
-        return judgeSend(readAnswer(exchange, key, account.signType), exchange.durationMs);
-      },
-      release: () => connection.release(),
-    };
+    const key = account.apiV2Key?.current.reveal() ?? '';
+    return prepareOn(this.connections.take(account), outgoing, (exchange) =>
+      judgeSend(readAnswer(exchange, key, account.signType), exchange.durationMs),
+    );
   }
 
   async query(request: RefundQuery): Promise<QueryAnswer> {
@@ -104,7 +86,7 @@ export class V2RefundGateway implements RefundGateway {
     const account = await this.merchants.byMchId(mchId);
     const outgoing = account && signedRequest(account, V2_PATHS.refundQuery, business, nonce);
     if (!account || !outgoing) return { reading: { kind: 'nothing', ...MISSING }, durationMs: 0 };
-    const exchange = await call(this.connections.take(account), outgoing);
+    const exchange = await exchangeOn(this.connections.take(account), outgoing);
     const key = account.apiV2Key?.current.reveal() ?? '';
     return { reading: readAnswer(exchange, key, account.signType), durationMs: exchange.durationMs };
   }
@@ -123,9 +105,4 @@ function refundFields(account: MerchantAccount, request: RefundRequest): Record<
     refund_account: request.fundsAccount === null ? null : (FUNDS_ACCOUNTS[request.fundsAccount] ?? null),
     notify_url: account.notifyUrls.refund,
   };
-}
-
-function obstructed(outcome: 'not_sent' | 'configuration', code: string, message: string): PreparedSend {
-  const answer: SendAnswer = { outcome, code, message, shown: null, fields: null, pauseSeconds: 0, durationMs: 0 };
-  return { obstacle: { outcome, code, message }, send: () => Promise.resolve(answer), release: () => undefined };
 }

@@ -4,6 +4,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server, type So
 import { createServer, type TLSSocket } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runInThisContext } from 'node:vm';
+import { systemClock } from '../../../src/common/clock.js';
 import type { MerchantAccount } from '../../../src/merchants/merchant-account.js';
 import { Secret } from '../../../src/common/secret.js';
 import { Connections, type Exchange, NotConnected, type Outgoing } from '../../../src/wechat-pay/connections.js';
@@ -74,7 +75,7 @@ class Server443 {
 const trustAnyone = (yes: boolean): void =>
   void runInThisContext(`process.env.NODE_TLS_REJECT_UNAUTHORIZED = '${yes ? 0 : 1}'`);
 
-const now = (): number => performance.now();
+const now = (): number => systemClock.monotonicMs();
 let server: Server443;
 let origin: URL;
 let connections: Connections;
@@ -87,7 +88,7 @@ beforeEach(async () => {
   trustAnyone(true);
   server = new Server443();
   origin = await server.start();
-  connections = new Connections(origin, now);
+  connections = new Connections(origin, systemClock);
 });
 afterEach(() => {
   connections.close();
@@ -105,7 +106,7 @@ describe('before a connection stands, nothing is written', () => {
     const accepted: Socket[] = [];
     const mute = createTcpServer((socket) => accepted.push(socket)).listen(0, '127.0.0.1');
     await once(mute, 'listening');
-    const lonely = new Connections(new URL(`https://localhost:${(mute.address() as AddressInfo).port}`), now);
+    const lonely = new Connections(new URL(`https://localhost:${(mute.address() as AddressInfo).port}`), systemClock);
     const began = now();
     await expect(lonely.take(one)).rejects.toThrow('no connection in 2 s');
     expect(now() - began).toBeLessThan(3000);
@@ -179,6 +180,15 @@ describe('a connection', () => {
     await sleep(100);
     expect(await ask(one)).toMatchObject({ answered: true });
     expect(server.seen.map(({ requests }) => requests)).toEqual([1, 1]);
+  });
+
+  it('that the other side closes after it was taken is not written to either, and that is certain', async () => {
+    await ask(one);
+    const connection = await connections.take(one);
+    server.seen[0]?.socket.destroy();
+    while (connection.usable) await sleep(5);
+    expect(await connection.exchange(REQUEST)).toMatchObject({ answered: false, written: false });
+    expect(server.seen.map(({ requests }) => requests)).toEqual([1]);
   });
 
   it('is never shared between merchants, and each shows its own certificate', async () => {

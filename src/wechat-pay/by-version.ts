@@ -1,0 +1,109 @@
+import { Injectable } from '@nestjs/common';
+import type { CredentialProbe, ProbeResult } from '../merchants/credential-probe.port.js';
+import { MerchantDirectory } from '../merchants/merchant-account.js';
+import type {
+  OrderCloseAnswer,
+  OrderGateway,
+  OrderQuery,
+  OrderQueryAnswer,
+  PaymentParameters,
+  PrepaidOrder,
+  PrepayAnswer,
+  PrepayRequest,
+} from '../orders/order-gateway.port.js';
+import type {
+  ListAnswer,
+  PreparedSend,
+  QueryAnswer,
+  RefundGateway,
+  RefundListQuery,
+  RefundQuery,
+  RefundRequest,
+  RepairRequest,
+  SendAnswer,
+} from '../refunds/refund-gateway.port.js';
+import { Connections } from './connections.js';
+import { V2CredentialProbe } from './v2/credential-probe.js';
+import { V2OrderGateway } from './v2/order-gateway.js';
+import { V2RefundGateway } from './v2/refund-gateway.js';
+import { V3CredentialProbe } from './v3/credential-probe.js';
+import { V3OrderGateway } from './v3/order-gateway.js';
+import { V3RefundGateway } from './v3/refund-gateway.js';
+
+/** Refunds over the protocol that each request names. */
+@Injectable()
+export class RefundGatewayByVersion implements RefundGateway {
+  constructor(
+    private readonly merchants: MerchantDirectory,
+    private readonly connections: Connections,
+    private readonly v2: V2RefundGateway,
+    private readonly v3: V3RefundGateway,
+  ) {}
+
+  async warm(mchId: string, count: number): Promise<number> {
+    const account = await this.merchants.byMchId(mchId);
+    return account?.clientCertificate ? this.connections.warm(account, count) : 0;
+  }
+
+  prepare(request: RefundRequest): Promise<PreparedSend> {
+    return (request.apiVersion === 'v2' ? this.v2 : this.v3).prepare(request);
+  }
+
+  query(request: RefundQuery): Promise<QueryAnswer> {
+    return (request.apiVersion === 'v2' ? this.v2 : this.v3).query(request);
+  }
+
+  async list(request: RefundListQuery): Promise<ListAnswer> {
+    if ((await this.merchants.byMchId(request.mchId))?.apiV2Key) return this.v2.list(request);
+    const message = 'only V2 lists the refunds of an order, and the merchant has no APIv2 key';
+    return { outcome: 'failed', complete: true, refunds: [], code: null, message, fields: null, durationMs: 0 };
+  }
+
+  repair(request: RepairRequest): Promise<SendAnswer> {
+    return this.v3.repair(request);
+  }
+}
+
+/** Payment orders over the protocol that each request names. */
+@Injectable()
+export class OrderGatewayByVersion implements OrderGateway {
+  constructor(
+    private readonly v2: V2OrderGateway,
+    private readonly v3: V3OrderGateway,
+  ) {}
+
+  prepay(request: PrepayRequest): Promise<PrepayAnswer> {
+    return this.of(request).prepay(request);
+  }
+
+  signPayment(order: PrepaidOrder): Promise<PaymentParameters> {
+    return this.of(order).signPayment(order);
+  }
+
+  query(request: OrderQuery): Promise<OrderQueryAnswer> {
+    return this.of(request).query(request);
+  }
+
+  close(request: OrderQuery): Promise<OrderCloseAnswer> {
+    return this.of(request).close(request);
+  }
+
+  private of({ apiVersion }: { readonly apiVersion: 'v2' | 'v3' }): V2OrderGateway | V3OrderGateway {
+    return apiVersion === 'v2' ? this.v2 : this.v3;
+  }
+}
+
+/** Tries every credential over the protocol that uses it. */
+@Injectable()
+export class CredentialProbes implements CredentialProbe {
+  constructor(
+    private readonly merchants: MerchantDirectory,
+    private readonly v2: V2CredentialProbe,
+    private readonly v3: V3CredentialProbe,
+  ) {}
+
+  async probe(mchId: string): Promise<readonly ProbeResult[]> {
+    const account = await this.merchants.byMchId(mchId);
+    return account ? [...(await this.v2.probe(account)), ...(await this.v3.probe(account))] : [];
+  }
+}

@@ -1,0 +1,34 @@
+import type { PreparedSend, SendAnswer } from '../refunds/refund-gateway.port.js';
+import type { Connection, Exchange, Outgoing } from './connections.js';
+
+/** A send that cannot be made, and says why. */
+export function obstructed(outcome: 'not_sent' | 'configuration', code: string, message: string): PreparedSend {
+  const answer: SendAnswer = { outcome, code, message, shown: null, fields: null, pauseSeconds: 0, durationMs: 0 };
+  return { obstacle: { outcome, code, message }, send: () => Promise.resolve(answer), release: () => undefined };
+}
+
+function notWritten({ reason, durationMs }: Extract<Exchange, { answered: false }>): SendAnswer {
+  const nothing = { shown: null, fields: null, pauseSeconds: 0 } as const;
+  return { ...nothing, outcome: 'not_sent', code: 'not_connected', message: reason, durationMs };
+}
+
+/** A signed request on an open connection, to be written at its slot; without a connection nothing was sent. */
+export async function prepareOn(
+  take: Promise<Connection>,
+  outgoing: Outgoing,
+  judge: (exchange: Exchange) => SendAnswer | Promise<SendAnswer>,
+): Promise<PreparedSend> {
+  try {
+    const connection = await take;
+    return {
+      obstacle: null,
+      send: async () => {
+        const exchange = await connection.exchange(outgoing);
+        return exchange.answered || exchange.written ? judge(exchange) : notWritten(exchange);
+      },
+      release: () => connection.release(),
+    };
+  } catch (error) {
+    return obstructed('not_sent', 'not_connected', error instanceof Error ? error.message : String(error));
+  }
+}
