@@ -3,9 +3,10 @@ import { createServer, type RequestListener } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppModule } from './app.module.js';
 import { ErrorFilter } from './common/http/error.filter.js';
-import { prepareServer, SERVER_OPTIONS } from './common/http/server.js';
+import { headersOfEvery, prepareServer, SERVER_OPTIONS } from './common/http/server.js';
 import { validationPipe } from './common/http/validation.js';
 import { nestLogger } from './common/log.js';
 import type { Settings } from './config/settings.js';
@@ -18,11 +19,15 @@ export async function createApplication(
   options: { readonly preview?: boolean } = {},
 ): Promise<NestFastifyApplication> {
   const { http, ...fastify } = SERVER_OPTIONS;
+  const errors = new ErrorFilter([{ prefix: NOTIFY_PREFIX, answer: noticeRefusal }]);
   const adapter = new FastifyAdapter({
     ...fastify,
     serverFactory: (handler: RequestListener) =>
       createServer({ ...http, keepAliveTimeout: SERVER_OPTIONS.keepAliveTimeout }, handler),
     genReqId: () => randomUUID(),
+    // A path that cannot be decoded reaches no route and no hook.
+    frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+      errors.answer(error, request, reply.headers(headersOfEvery(request.id))),
     logger: false,
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(settings, databaseUrl), adapter, {
@@ -34,7 +39,7 @@ export async function createApplication(
   });
   prepareServer(app.getHttpAdapter().getInstance(), NOTIFY_PREFIX);
   app.useGlobalPipes(validationPipe());
-  app.useGlobalFilters(new ErrorFilter([{ prefix: NOTIFY_PREFIX, answer: noticeRefusal }]));
+  app.useGlobalFilters(errors);
   return app;
 }
 

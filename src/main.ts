@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import inspector from 'node:inspector';
 import { createApplication, serveOpenApi } from './application.js';
 import { log, setLogLevel } from './common/log.js';
 import { loadSettings, type Settings, SettingsFaulty } from './config/settings.js';
@@ -21,6 +22,8 @@ async function openDatabase(settings: Settings): Promise<{ url: string; embedded
 
 async function start(): Promise<void> {
   const settings = loadSettings(process.env);
+  if (inspector.url() !== undefined && settings.databaseUrl !== null && settings.wechatpayHostIsReal)
+    throw new Error('with real money no debugger may read the memory: start without --inspect');
   setLogLevel(settings.logLevel);
   const { url, embedded } = await openDatabase(settings);
   const app = await createApplication(settings, url);

@@ -1,11 +1,13 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
-import { ArrayMaxSize, ArrayMinSize, IsArray, IsIn, IsISO8601, IsString, Length, Matches } from 'class-validator';
-import { Optional } from '../common/http/validators.js';
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsIn, IsString, Length, Matches } from 'class-validator';
+import { ListQuery, type Page } from '../common/http/paging.js';
+import { IsTime, Optional } from '../common/http/validators.js';
 import { CurrentCaller, RequireRole } from './access.decorators.js';
 import { ApiKeys, ApiKeyView, NewApiKeyView } from './api-keys.js';
 import type { Caller } from './caller.js';
 import { type Role, ROLES } from './caller.js';
+import { APPID } from '../common/wire-names.js';
 
 export class CreateApiKeyDto {
   @IsString()
@@ -20,12 +22,12 @@ export class CreateApiKeyDto {
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(100)
-  @Matches(/^[0-9A-Za-z_-]{1,32}$/, { each: true })
+  @Matches(APPID, { each: true })
   appids?: string[];
 
   /** RFC 3339. */
   @Optional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsTime()
   expires_at?: string;
 }
 
@@ -45,8 +47,8 @@ export class ApiKeysController {
 
   @Get()
   @RequireRole('admin', { unscopedOnly: true })
-  async list(): Promise<{ data: ApiKeyView[]; next_cursor: null }> {
-    return { data: await this.keys.list(), next_cursor: null };
+  list(@Query() query: ListQuery): Promise<Page<ApiKeyView>> {
+    return this.keys.list(query);
   }
 
   /** Kills a key everywhere within 5 seconds. */

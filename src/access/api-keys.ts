@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '../common/clock.js';
+import { type ListQuery, type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
@@ -83,13 +84,16 @@ export class ApiKeys {
     return { ...viewOf(row as KeyRow), key: text };
   }
 
-  /** Live keys, newest first. */
-  async list(): Promise<ApiKeyView[]> {
+  /** One page of the live keys, newest first. */
+  async list(query: ListQuery): Promise<Page<ApiKeyView>> {
+    const { limit, before, createdGte, createdLt } = rangeOf(query);
     const rows = await this.uow.query<KeyRow>(
-      `SELECT ${COLUMNS} FROM api_key WHERE revoked_at IS NULL ORDER BY id DESC`,
-      [],
+      `SELECT ${COLUMNS} FROM api_key WHERE revoked_at IS NULL AND ($1::uuid IS NULL OR id < $1)
+         AND ($2::timestamptz IS NULL OR created_at >= $2) AND ($3::timestamptz IS NULL OR created_at < $3)
+       ORDER BY id DESC LIMIT $4`,
+      [before, createdGte, createdLt, limit + 1],
     );
-    return rows.map(viewOf);
+    return pageOf(rows, limit, viewOf, (row) => row.id);
   }
 
   /** Kills a key; AppError api_key_not_found. */

@@ -18,7 +18,10 @@ function IsIntegerText(min: number, max: number): PropertyDecorator {
 }
 
 /** An absolute URL of one of the protocols, without user, query or fragment. */
-function IsUrlText(protocols: readonly string[], options: { readonly credentials: boolean }): PropertyDecorator {
+function IsUrlText(
+  protocols: readonly string[],
+  options: { readonly credentials: boolean; readonly rootOnly?: boolean },
+): PropertyDecorator {
   return ValidateBy({
     name: 'isUrlText',
     validator: {
@@ -26,7 +29,8 @@ function IsUrlText(protocols: readonly string[], options: { readonly credentials
         if (typeof value !== 'string' || !URL.canParse(value)) return false;
         const url = new URL(value);
         const bare = url.username === '' && url.password === '' && url.search === '' && url.hash === '';
-        return protocols.includes(url.protocol) && (options.credentials || bare);
+        const rooted = !options.rootOnly || url.pathname === '/';
+        return protocols.includes(url.protocol) && rooted && (options.credentials || bare);
       },
       defaultMessage: () => `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`,
     },
@@ -98,7 +102,7 @@ export class Env {
   ADMIN_API_KEY_FILE?: string;
 
   @IsOptional()
-  @IsUrlText(['https:'], { credentials: false })
+  @IsUrlText(['https:'], { credentials: false, rootOnly: true })
   WECHATPAY_BASE_URL?: string;
 
   @IsOptional()

@@ -5,13 +5,15 @@ const KEY_BYTES = 32;
 /** Fewer different bytes than this in 32 is no random key. */
 const DIFFERENT_BYTES_MIN = 12;
 
-/** What is wrong with one key of the ring; null when nothing is. */
+/** What is wrong with one key of the ring, by its place and not by its id: the two may stand the wrong way round. Null when nothing is. */
 function faultOf(kid: string, encoded: string, before: ReadonlyMap<string, Secret>): string | null {
   const bytes = Buffer.from(encoded, 'base64');
-  if (before.has(kid)) return `names ${kid} twice`;
-  if (bytes.length !== KEY_BYTES || bytes.toString('base64') !== encoded) return `${kid} is not 32 bytes of base64`;
-  if (new Set(bytes).size < DIFFERENT_BYTES_MIN) return `${kid} is no random key`;
-  if ([...before.values()].some((key) => key.reveal() === encoded)) return `${kid} has the key of another id`;
+  const place = `entry ${before.size + 1}`;
+  if (before.has(kid)) return `${place} has the id of an earlier one`;
+  if (bytes.length !== KEY_BYTES || bytes.toString('base64') !== encoded)
+    return `${place} is not an id, a colon and 32 bytes of base64`;
+  if (new Set(bytes).size < DIFFERENT_BYTES_MIN) return `${place} is no random key`;
+  if ([...before.values()].some((key) => key.reveal() === encoded)) return `${place} has the key of an earlier one`;
   return null;
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { LogLevel } from '../common/log.js';
 import { Secret } from '../common/secret.js';
@@ -7,6 +8,8 @@ import { checkEnv, type Env, type EnvFault } from './env.js';
 import { parseMasterKeys } from './master-keys.js';
 
 export const WECHATPAY_URL = 'https://api.mch.weixin.qq.com';
+/** The hosts where money moves, WeChat's second one included. */
+const REAL_HOSTS: readonly string[] = ['api.mch.weixin.qq.com', 'api2.mch.weixin.qq.com'];
 const SECRET_NAMES = ['MASTER_KEYS', 'MASTER_KEY_ACTIVE', 'ADMIN_API_KEY'] as const;
 /** WeChat's own minimum between refunds of one order. */
 const SPACING_SECONDS = 60;
@@ -94,7 +97,7 @@ export function loadSettings(raw: NodeJS.ProcessEnv, dataDirectory = '.data'): S
     masterKeyActive: secrets.MASTER_KEY_ACTIVE ?? '',
     adminApiKey: new Secret(secrets.ADMIN_API_KEY ?? ''),
     wechatpayBaseUrl,
-    wechatpayHostIsReal: wechatpayBaseUrl === WECHATPAY_URL,
+    wechatpayHostIsReal: isRealHost(wechatpayBaseUrl),
     logLevel: values.LOG_LEVEL as LogLevel,
     refundRatePerSecond: Number(values.REFUND_RATE_PER_SECOND),
     refundFailureRatePerSecond: Number(values.REFUND_FAILURE_RATE_PER_SECOND),
@@ -110,7 +113,7 @@ type Secrets = Partial<Record<(typeof SECRET_NAMES)[number], string>>;
 function secretsOf(env: Env, faults: EnvFault[], dataDirectory: string): Secrets {
   const given: Secrets = Object.fromEntries(SECRET_NAMES.map((name) => [name, secretOf(env, name, faults)]));
   if (env.DATABASE_URL === undefined) {
-    return faults.length === 0 ? { ...keptSecrets(dataDirectory), ...defined(given) } : given;
+    return faults.length === 0 ? { ...keptSecrets(dataDirectory, faults), ...defined(given) } : given;
   }
   for (const name of SECRET_NAMES) {
     const named = given[name] !== undefined || faults.some((fault) => fault.name.startsWith(name));
@@ -144,10 +147,22 @@ function secretOf(env: Env, name: (typeof SECRET_NAMES)[number], faults: EnvFaul
   }
 }
 
+/** True however the host is spelled: letters, port and a dot at its end do not make it another one. */
+function isRealHost(url: string): boolean {
+  return URL.canParse(url) && REAL_HOSTS.includes(new URL(url).hostname.replace(/\.$/, ''));
+}
+
+/** WeChat calls only https and public names, no addresses (protocol.md 4.6). */
+function isPublicUrl(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'https:' && hostname.includes('.') && isIP(hostname.replace(/^\[|\]$/g, '')) === 0;
+}
+
 /** Rules between variables. */
 function crossFaults(env: Env): EnvFault[] {
   const faults: EnvFault[] = [];
-  const realHost = env.WECHATPAY_BASE_URL === undefined || env.WECHATPAY_BASE_URL.replace(/\/$/, '') === WECHATPAY_URL;
+  const realHost = isRealHost(env.WECHATPAY_BASE_URL ?? WECHATPAY_URL);
   const spacing = env.REFUND_SPACING_SECONDS;
   if (realHost && spacing !== undefined && Number(spacing) < SPACING_SECONDS) {
     faults.push({
@@ -158,16 +173,16 @@ function crossFaults(env: Env): EnvFault[] {
   if (env.DATABASE_URL !== undefined && realHost) {
     if (env.PUBLIC_URL === undefined)
       faults.push({ name: 'PUBLIC_URL', message: 'is needed: it is what WeChat calls' });
-    else if (!env.PUBLIC_URL.startsWith('https://'))
-      faults.push({ name: 'PUBLIC_URL', message: 'must start with https://' });
+    else if (!isPublicUrl(env.PUBLIC_URL))
+      faults.push({ name: 'PUBLIC_URL', message: 'must start with https:// and name a host that WeChat can reach' });
   }
   return faults;
 }
 
 /** Keys of the embedded set-up: made once, readable by their owner only. */
-function keptSecrets(directory: string): Record<string, string> {
+function keptSecrets(directory: string, faults: EnvFault[]): Secrets {
   const file = join(directory, 'keys.json');
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
+  if (existsSync(file)) return readSecrets(file, faults);
   const made = {
     MASTER_KEYS: `local:${randomBytes(32).toString('base64')}`,
     MASTER_KEY_ACTIVE: 'local',
@@ -176,4 +191,19 @@ function keptSecrets(directory: string): Record<string, string> {
   mkdirSync(directory, { recursive: true });
   writeFileSync(file, JSON.stringify(made), { mode: 0o600, flag: 'wx' });
   return made;
+}
+
+function readSecrets(file: string, faults: EnvFault[]): Secrets {
+  try {
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as Secrets;
+    const whole = SECRET_NAMES.every((name) => typeof kept[name] === 'string');
+    if (whole && checkEnv(kept).faults.length === 0) return kept;
+  } catch {
+    // No part of it is shown: it holds keys.
+  }
+  faults.push({
+    name: 'MASTER_KEYS',
+    message: `cannot be read from ${file}, where they are kept without DATABASE_URL`,
+  });
+  return {};
 }

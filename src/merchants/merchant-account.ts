@@ -17,10 +17,10 @@ export interface ClientCertificate {
   readonly validUntil: Date;
 }
 
-/** A symmetric key with the one before it, which opens notices until its window is over. */
-export interface KeyPairInTime {
+/** A symmetric key with the ones before it, newest first, which open notices until their windows are over. */
+export interface KeyInTime {
   readonly current: Secret;
-  readonly previous: Secret | null;
+  readonly previous: readonly Secret[];
 }
 
 /** A merchant with its opened credentials, as of at most 5 s ago. Null where a credential was never given. */
@@ -36,11 +36,22 @@ export interface MerchantAccount {
   readonly appids: readonly string[];
   /** What WeChat is told to call. */
   readonly notifyUrls: { readonly refund: string; readonly payment: string };
-  readonly apiV2Key: KeyPairInTime | null;
-  readonly apiV3Key: KeyPairInTime | null;
+  readonly apiV2Key: KeyInTime | null;
+  readonly apiV3Key: KeyInTime | null;
   readonly clientCertificate: ClientCertificate | null;
   /** WeChat Pay public keys by their id: the current one first, then, inside its window, the one before. */
   readonly wechatpayPublicKeys: ReadonlyMap<string, KeyObject>;
+}
+
+/** Every key of this kind that may have sealed or signed what just came, the current one first; empty where none was given. */
+export function keysOf(key: KeyInTime | null): readonly Secret[] {
+  return key ? [key.current, ...key.previous] : [];
+}
+
+/** True when the merchant has what its protocol needs for calls that need no TLS certificate: sign, and verify the answer. */
+export function canCall(account: MerchantAccount): boolean {
+  if (account.apiVersion === 'v2') return account.apiV2Key !== null;
+  return account.clientCertificate !== null && (account.wechatpayPublicKeys.size > 0 || account.apiV3Key !== null);
 }
 
 /** Finds merchants for the other modules. Misses are null; an answer is never older than 5 s. */

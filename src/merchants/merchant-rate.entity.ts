@@ -57,6 +57,6 @@ export class MerchantRate {
   probeRefundId: string | null;
 
   /** Refunds blocked by configuration are to be queued again. */
-  @Column({ name: 'release_blocked', type: 'boolean', default: false })
-  releaseBlocked: boolean;
+  @Column({ name: 'release_at', type: 'timestamptz', nullable: true })
+  releaseAt: Date | null;
 }

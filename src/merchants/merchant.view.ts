@@ -3,7 +3,8 @@ import type { CredentialKind } from './merchant-account.js';
 /** What the view of a merchant is made of; one round trip, no secret in it. */
 export const MERCHANT_COLUMNS = `
   SELECT m.mch_id, m.name, m.enabled, m.api_version, m.sign_type, m.refund_notify, m.notify_token, m.created_at,
-    q.pause_reason, CASE q.pause_reason WHEN 'configuration' THEN q.next_probe_at ELSE q.paused_until END AS paused_until,
+    CASE WHEN q.paused_until <= (SELECT tuikuan_now()) THEN NULL ELSE q.pause_reason END AS pause_reason,
+    CASE q.pause_reason WHEN 'configuration' THEN q.next_probe_at ELSE q.paused_until END AS paused_until,
     coalesce((
       SELECT jsonb_agg(jsonb_build_object('kind', c.kind, 'fingerprint', c.fingerprint, 'serial', c.serial,
         'valid_until', c.valid_until, 'updated_at', c.created_at, 'previous_until', (

@@ -11,9 +11,7 @@ import {
 } from 'class-validator';
 import { ListQuery } from '../common/http/paging.js';
 import { Optional } from '../common/http/validators.js';
-
-const MCH_ID = /^[0-9]{8,32}$/;
-const APPID = /^[0-9A-Za-z_-]{1,32}$/;
+import { APPID, MCH_ID } from '../common/wire-names.js';
 
 export class CreateMerchantDto {
   @Matches(MCH_ID)
@@ -74,7 +72,7 @@ export class PutCredentialsDto {
   /** base64 of apiclient_cert.p12. */
   @Optional()
   @IsString()
-  @Length(1, 140_000)
+  @Length(1, 60_000)
   client_certificate_p12?: string;
 
   /** The merchant number when left out, as WeChat hands it out. */

@@ -19,7 +19,8 @@ import {
 } from './merchant.view.js';
 import type { CreateMerchantDto, ListMerchantsQuery, PutCredentialsDto, UpdateMerchantDto } from './merchants.dto.js';
 import { Sealer } from './sealing.js';
-import { SealedMerchantDirectory } from './sealed-directory.js';
+import { SealedMerchantDirectory, SEEN_EVERYWHERE_SECONDS } from './sealed-directory.js';
+import { MCH_ID } from '../common/wire-names.js';
 
 /** The credentials each protocol cannot do without. */
 const NEEDED: Readonly<Record<'v2' | 'v3', readonly CredentialKind[]>> = {
@@ -38,6 +39,9 @@ const INSERT_SQL = `
   INSERT INTO merchant_rate (mch_id, next_slot_at, rate_per_second, rate_changed_at, next_query_slot_at)
   SELECT mch_id, now, ${START_RATE_PER_SECOND}, now, now FROM made, clock`;
 
+const SAME_SQL = `
+  SELECT 1 FROM credential WHERE mch_id = $1 AND kind = $2 AND fingerprint = $3 AND serial IS NOT DISTINCT FROM $4 AND replaced_at IS NULL`;
+
 const REPLACE_SQL = `
   WITH before AS (
     UPDATE credential SET replaced_at = (SELECT tuikuan_now()),
@@ -49,10 +53,17 @@ const INSERT_CREDENTIAL_SQL = `
   INSERT INTO credential (id, mch_id, kind, version, kek_id, sealed, public_part, fingerprint, serial, valid_until, created_at)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT tuikuan_now()))`;
 
-/** New or proven credentials end a pause; the refunds module sees release_blocked and lets blocked refunds go on. */
+/**
+ * New or proven credentials end a pause for configuration, and no other; the refunds module lets blocked refunds go on at release_at,
+ * when every instance has the new ones. $2: seconds until then.
+ */
 const RESUME_SQL = `
-  UPDATE merchant_rate SET paused_at = NULL, pause_reason = NULL, paused_until = NULL, configuration_failures = 0,
-    next_probe_at = NULL, probe_refund_id = NULL, release_blocked = true WHERE mch_id = $1`;
+  UPDATE merchant_rate SET configuration_failures = 0, next_probe_at = NULL, probe_refund_id = NULL,
+    release_at = (SELECT tuikuan_now()) + make_interval(secs => $2),
+    paused_at = CASE WHEN pause_reason = 'configuration' THEN NULL ELSE paused_at END,
+    paused_until = CASE WHEN pause_reason = 'configuration' THEN NULL ELSE paused_until END,
+    pause_reason = CASE WHEN pause_reason = 'configuration' THEN NULL ELSE pause_reason END
+  WHERE mch_id = $1`;
 
 /** Merchants and their credentials: made, changed, sealed, tried out. Secrets go in and never come out. */
 @Injectable()
@@ -81,14 +92,16 @@ export class MerchantsService {
 
   /** AppError merchant_not_found. */
   async get(mchId: string): Promise<MerchantView> {
-    const [row] = await this.uow.query<MerchantRow>(`${MERCHANT_COLUMNS} WHERE m.mch_id = $1`, [mchId]);
+    const [row] = MCH_ID.test(mchId)
+      ? await this.uow.query<MerchantRow>(`${MERCHANT_COLUMNS} WHERE m.mch_id = $1`, [mchId])
+      : [];
     if (!row) throw new AppError('merchant_not_found', `There is no merchant ${mchId}.`);
     return merchantView(row, this.settings.publicUrl);
   }
 
   /** One page, newest first. */
   async list(query: ListMerchantsQuery): Promise<Page<MerchantView>> {
-    const { limit, before, createdGte, createdLt } = rangeOf(query, /^[0-9]{8,32}$/);
+    const { limit, before, createdGte, createdLt } = rangeOf(query, MCH_ID);
     const rows = await this.uow.query<MerchantRow>(
       `${MERCHANT_COLUMNS}
        WHERE ($1::text IS NULL OR (m.created_at, m.mch_id) < (SELECT b.created_at, b.mch_id FROM merchant b WHERE b.mch_id = $1))
@@ -142,7 +155,7 @@ export class MerchantsService {
       });
     }
     await this.uow.run(async (tx) => {
-      await tx.query(RESUME_SQL, [mchId]);
+      await tx.query(RESUME_SQL, [mchId, SEEN_EVERYWHERE_SECONDS]);
       for (const credential of checked) await this.replace(tx, mchId, credential);
     });
     this.directory.forget();
@@ -154,13 +167,15 @@ export class MerchantsService {
     await this.get(mchId);
     const results = await this.credentialProbe.probe(mchId);
     const proven = results.some(({ result }) => result === 'ok') && results.every(({ result }) => result !== 'wrong');
-    if (proven) await this.uow.query(RESUME_SQL, [mchId]);
+    if (proven) await this.uow.query(RESUME_SQL, [mchId, 0]);
     return results;
   }
 
+  /** The same credential once more changes nothing: the one before it must not lose its window. */
   private async replace(tx: EntityManager, mchId: string, credential: CheckedCredential): Promise<void> {
     const id = newUuid();
-    const { kind } = credential;
+    const { kind, fingerprint, serial } = credential;
+    if ((await tx.query<unknown[]>(SAME_SQL, [mchId, kind, fingerprint, serial])).length > 0) return;
     const [next] = await tx.query<{ version: number }[]>(REPLACE_SQL, [id, mchId, kind]);
     const version = next?.version ?? 1;
     const { kekId, sealed } = this.sealer.seal({ mchId, kind, version: String(version) }, credential.secret);

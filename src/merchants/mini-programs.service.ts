@@ -4,6 +4,7 @@ import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { AppError } from '../common/problem.js';
 import { constraintOf, UnitOfWork } from '../database/unit-of-work.js';
 import type { CreateMiniProgramDto, ListMiniProgramsQuery, UpdateMiniProgramDto } from './merchants.dto.js';
+import { APPID } from '../common/wire-names.js';
 
 interface MiniProgramRow {
   readonly appid: string;
@@ -51,14 +52,16 @@ export class MiniProgramsService {
 
   /** AppError mini_program_not_found. */
   async get(appid: string): Promise<MiniProgramView> {
-    const [row] = await this.uow.query<MiniProgramRow>(`${COLUMNS} WHERE p.appid = $1`, [appid]);
+    const [row] = APPID.test(appid)
+      ? await this.uow.query<MiniProgramRow>(`${COLUMNS} WHERE p.appid = $1`, [appid])
+      : [];
     if (!row) throw new AppError('mini_program_not_found', `There is no mini-program ${appid}.`);
     return viewOf(row);
   }
 
   /** One page, newest first; null `appids` for all. */
   async list(query: ListMiniProgramsQuery, appids: readonly string[] | null): Promise<Page<MiniProgramView>> {
-    const { limit, before, createdGte, createdLt } = rangeOf(query, /^[0-9A-Za-z_-]{1,32}$/);
+    const { limit, before, createdGte, createdLt } = rangeOf(query, APPID);
     const rows = await this.uow.query<MiniProgramRow>(
       `${COLUMNS}
        WHERE ($1::text IS NULL OR (p.created_at, p.appid) < (SELECT b.created_at, b.appid FROM mini_program b WHERE b.appid = $1))

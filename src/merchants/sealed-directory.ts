@@ -7,7 +7,7 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import {
   type ClientCertificate,
   type CredentialKind,
-  type KeyPairInTime,
+  type KeyInTime,
   type MerchantAccount,
   MerchantDirectory,
 } from './merchant-account.js';
@@ -15,6 +15,8 @@ import { Sealer } from './sealing.js';
 
 /** With this a change is live on every instance within 5 s. */
 const CACHE_MS = 2500;
+/** After this every instance works with what was stored before. */
+export const SEEN_EVERYWHERE_SECONDS = 3;
 const CACHED_MAX = 1000;
 
 interface CredentialRow {
@@ -118,18 +120,14 @@ export class SealedMerchantDirectory extends MerchantDirectory {
       apiV2Key: this.keyOf(row, 'api_v2_key'),
       apiV3Key: this.keyOf(row, 'api_v3_key'),
       clientCertificate: this.certificateOf(row),
-      wechatpayPublicKeys: new Map(
-        row.credentials
-          .filter((entry) => entry.kind === 'wechatpay_public_key')
-          .map((entry) => [entry.serial ?? '', this.keyObject(row, entry, createPublicKey)]),
-      ),
+      wechatpayPublicKeys: this.publicKeysOf(row),
     };
   }
 
-  private keyOf(row: MerchantRow, kind: CredentialKind): KeyPairInTime | null {
-    const [newest, before] = row.credentials.filter((entry) => entry.kind === kind);
+  private keyOf(row: MerchantRow, kind: CredentialKind): KeyInTime | null {
+    const [newest, ...before] = row.credentials.filter((entry) => entry.kind === kind);
     if (!newest?.current) return null;
-    return { current: this.open(row, newest), previous: before ? this.open(row, before) : null };
+    return { current: this.open(row, newest), previous: before.map((entry) => this.open(row, entry)) };
   }
 
   private certificateOf(row: MerchantRow): ClientCertificate | null {
@@ -143,6 +141,17 @@ export class SealedMerchantDirectory extends MerchantDirectory {
       signingKey: this.keyObject(row, entry, createPrivateKey),
       validUntil: new Date(entry.valid_until ?? 0),
     };
+  }
+
+  /** By id, the newest first; of two with one id the newer counts. */
+  private publicKeysOf(row: MerchantRow): ReadonlyMap<string, KeyObject> {
+    const keys = new Map<string, KeyObject>();
+    for (const entry of row.credentials) {
+      const { kind, serial } = entry;
+      if (kind !== 'wechatpay_public_key' || serial === null || keys.has(serial)) continue;
+      keys.set(serial, this.keyObject(row, entry, createPublicKey));
+    }
+    return keys;
   }
 
   private keyObject(row: MerchantRow, entry: CredentialRow, parse: (pem: string) => KeyObject): KeyObject {

@@ -46,7 +46,7 @@ export function noticeRefusal(
   else if (status === 401) log.warn('notice refused', fields);
   else if (status === 503) incident('notice_not_committed', { ...fields, cause: error });
   else log.warn('notice not taken', fields);
-  const v3 = request.contentType.startsWith('application/json');
+  const v3 = request.contentType.toLowerCase().startsWith('application/json');
   return v3
     ? { status, contentType: 'application/json', body: V3_FAIL }
     : { status, contentType: 'text/xml', body: V2_FAIL };

@@ -6,12 +6,12 @@ import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { MerchantDirectory } from '../merchants/merchant-account.js';
 import { RefundInquiry } from '../refunds/inquiry.js';
+import { QUERY_GAPS_SECONDS } from '../refunds/limits.js';
 import { Inbox, type NotificationRow } from './inbox.js';
 
 const POLL_MS = 500;
 const PER_CLAIM = 10;
-/** As for refunds; the last gap repeats until WeChat has shown the number or said that it does not know it for three days. */
-const GAPS_SECONDS = [10, 30, 60, 300, 900, 1800, 3600, 21_600] as const;
+/** Questions, by the rhythm of refunds, until WeChat's "not found" is believed: about three days. */
 const STEPS_MAX = 18;
 
 const CLAIM_SQL = `
@@ -19,10 +19,10 @@ const CLAIM_SQL = `
     next_query_at = c.now + make_interval(secs => ($1::integer[])[least(n.query_step + 1, array_length($1::integer[], 1))])
   FROM (SELECT tuikuan_now() AS now) c, (
     SELECT id FROM notification WHERE next_query_at <= (SELECT tuikuan_now())
-    ORDER BY next_query_at LIMIT $2 FOR UPDATE SKIP LOCKED) d
+    ORDER BY next_query_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED) d
   WHERE n.id = d.id
-  RETURNING n.id, n.mch_id, n.appid, n.kind, n.version, n.received_at, n.deliveries, n.result, n.reason, n.refund_id, n.order_id,
-    n.kek_id, n.content, n.query_step`;
+  RETURNING n.id, n.mch_id, coalesce((SELECT o.appid FROM payment_order o WHERE o.id = n.order_id), n.appid) AS appid, n.kind, n.version,
+    n.received_at, n.deliveries, n.result, n.reason, n.refund_id, n.order_id, n.kek_id, n.content, n.query_step`;
 
 const SETTLE_SQL = `
   UPDATE notification SET result = $2, reason = $3, refund_id = coalesce($4, refund_id), next_query_at = NULL
@@ -56,7 +56,7 @@ export class NoticeConfirmer implements OnApplicationBootstrap, BeforeApplicatio
     while (!this.stop.signal.aborted) {
       try {
         const claimed = await this.uow.query<NotificationRow & { query_step: number }>(CLAIM_SQL, [
-          [...GAPS_SECONDS],
+          [...QUERY_GAPS_SECONDS],
           PER_CLAIM,
         ]);
         await Promise.all(claimed.map((row) => this.confirm(row, row.query_step)));

@@ -1,12 +1,13 @@
 import { Matches } from 'class-validator';
 import { ListQuery } from '../common/http/paging.js';
 import { Optional } from '../common/http/validators.js';
+import { MCH_ID } from '../common/wire-names.js';
 
 const RESULT = '(applied|repeat|waiting_for_query|unmatched|refused)';
 
 export class ListNotificationsQuery extends ListQuery {
   @Optional()
-  @Matches(/^[0-9]{8,32}$/)
+  @Matches(MCH_ID)
   mch_id?: string;
 
   @Optional()

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { assert } from '../common/assert.js';
 import { newUuid } from '../common/ids.js';
+import { log } from '../common/log.js';
 import { AppError } from '../common/problem.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Sealer } from '../merchants/sealing.js';
@@ -15,6 +16,7 @@ import type { OpenedNotice } from './notify.interceptor.js';
 
 /** WeChat waits 5 s for an answer; by then ours is out. */
 const COMMIT_TIMEOUT_MS = 3000;
+const LATE = 'late';
 
 /** What became of a notice, as stored. */
 interface Outcome {
@@ -73,15 +75,19 @@ export class NotificationsService {
 
   /** Returns once the notice is committed. AppError temporarily_unavailable when that takes longer than 3 s. */
   async receive(notice: OpenedNotice): Promise<void> {
-    const stored = this.store(notice).catch((error: unknown) => {
-      if (error instanceof Overtaken) return this.store(notice);
-      throw error;
-    });
-    const outcome = await Promise.race([stored, sleep(COMMIT_TIMEOUT_MS, 'late' as const)]);
-    if (outcome === 'late') {
-      stored.catch(() => undefined);
-      throw new AppError('temporarily_unavailable', 'The notice could not be committed in time.');
-    }
+    const stored = this.store(notice)
+      .catch((error: unknown) => {
+        if (error instanceof Overtaken) return this.store(notice);
+        throw error;
+      })
+      // However late it commits: its next delivery is a duplicate and reports nothing.
+      .then((outcome) => this.report(outcome));
+    if ((await Promise.race([stored, sleep(COMMIT_TIMEOUT_MS, LATE, { ref: false })])) !== LATE) return;
+    stored.catch((cause: unknown) => log.error('a notice answered 503 was not committed either', { cause }));
+    throw new AppError('temporarily_unavailable', 'The notice could not be committed in time.');
+  }
+
+  private report(outcome: Outcome | null): void {
     if (outcome === null) return;
     this.ledger.report(outcome.booked);
     reportPayment(outcome.payment);

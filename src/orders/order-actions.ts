@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { newUuid, publicId } from '../common/ids.js';
+import { incident } from '../common/log.js';
 import { AppError } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
@@ -9,6 +10,7 @@ import { MerchantDirectory } from '../merchants/merchant-account.js';
 import { beginCall, finishCall } from './gateway-call-log.js';
 import { ORDER_GATEWAY, type OrderGateway } from './order-gateway.port.js';
 import { OrderInquiry, refusedBy } from './order-inquiry.js';
+import { bookClosed } from './payment-booking.js';
 import { type OrderRow, type OrderView, ORDER_COLUMNS, orderView } from './order.view.js';
 import type { ListOrdersQuery } from './orders.dto.js';
 import { OrdersService } from './orders.service.js';
@@ -22,10 +24,6 @@ const LIST_SQL = `
     AND ($9::text IS NULL OR o.appid = $9) AND ($10::text IS NULL OR o.out_trade_no = $10)
     AND ($11::text IS NULL OR o.transaction_id = $11)
   ORDER BY o.id DESC LIMIT $12`;
-
-const CLOSE_SQL = `
-  UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now())
-  WHERE id = $1 AND status = 'created'`;
 
 /** What callers do with an order after it was made: list, sync, close. */
 @Injectable()
@@ -70,6 +68,10 @@ export class OrderActions {
     const { answer, booked } = await this.inquiry.refresh(order);
     if (answer.outcome === 'unavailable') throw new AppError('wechat_unavailable', 'WeChat did not answer.');
     if (answer.outcome === 'refused') throw refusedBy(answer);
+    if (answer.outcome === 'not_found' && order.status === 'paid') {
+      incident('paid_order_not_found', { orderId: order.id });
+      throw new AppError('order_mismatch', 'WeChat does not know this order, which is paid here.', { status: 409 });
+    }
     if (booked?.result === 'refused') {
       throw new AppError('order_mismatch', booked.reason ?? 'WeChat shows another order.', { status: 409 });
     }
@@ -93,14 +95,16 @@ export class OrderActions {
     const { mch_id: mchId, appid, out_trade_no: outTradeNo } = order;
     const callId = newUuid();
     const account = await this.merchants.byMchId(mchId);
-    const apiVersion = account?.apiVersion ?? 'v2';
+    if (!account?.enabled)
+      throw new AppError('merchant_disabled', `Merchant ${mchId} is disabled: nothing is sent for it.`);
+    const { apiVersion } = account;
     await beginCall(this.uow, { callId, kind: 'order_close', mchId, orderId: order.id, apiVersion });
     const answer = await this.gateway.close({ callId, apiVersion, mchId, appid, outTradeNo });
     await finishCall(this.uow, callId, answer);
     switch (answer.outcome) {
       case 'closed':
       case 'not_found':
-        await this.uow.query(CLOSE_SQL, [order.id]);
+        await bookClosed(this.uow, order.id);
         return;
       case 'paid':
         await this.inquiry.refresh(order);

@@ -28,10 +28,19 @@ interface AnswerFacts {
   readonly durationMs: number;
 }
 
+/** What a call that cannot be made for lack of credentials came to. */
+export const CREDENTIALS_MISSING = {
+  outcome: 'refused',
+  code: 'credentials_missing',
+  message: 'the merchant lacks the credentials its protocol needs',
+  fields: null,
+  durationMs: 0,
+} as const;
+
 /** `unavailable` covers every answer that proves nothing: lost, unsigned, not parsable, SYSTEMERROR. */
 export interface PrepayAnswer extends AnswerFacts {
   readonly outcome: 'prepaid' | 'paid' | 'closed' | 'refused' | 'unavailable';
-  readonly prepayId: string | null;
+  readonly prepaid: Prepaid | null;
 }
 
 /** A payment as WeChat shows it in a verified answer or notice; compared with our row where the row is locked. */
@@ -68,12 +77,16 @@ export interface OrderQuery {
   readonly outTradeNo: string;
 }
 
-/** A prepay_id with the protocol that gave it: its signature must be of the same kind. */
-export interface PrepaidOrder {
-  readonly apiVersion: ApiVersion;
+/** A prepay_id with the kind of signature it was asked for: requestPayment must be signed with the same. RSA stands for v3. */
+export interface Prepaid {
+  readonly prepayId: string;
+  readonly signType: 'MD5' | 'HMAC-SHA256' | 'RSA';
+}
+
+/** A prepay_id to be signed for its mini-program. */
+export interface PrepaidOrder extends Prepaid {
   readonly mchId: string;
   readonly appid: string;
-  readonly prepayId: string;
 }
 
 /** What wx.requestPayment takes, under WeChat's own names. */
@@ -88,7 +101,7 @@ export interface PaymentParameters {
 /**
  * The way to WeChat for payment orders, owned by this module and implemented by wechat-pay.
  * No method throws for what WeChat or the network does; no method may be called inside a transaction.
- * A merchant without the credentials its protocol needs: AppError credentials_missing.
+ * A merchant without the credentials its protocol needs: `refused` with the code credentials_missing; from signPayment AppError.
  */
 export interface OrderGateway {
   /** unifiedorder (V2) or JSAPI prepay (v3). */

@@ -5,7 +5,13 @@ import { AppError } from '../common/problem.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { MerchantDirectory } from '../merchants/merchant-account.js';
 import { beginCall, finishCall } from './gateway-call-log.js';
-import { ORDER_GATEWAY, type OrderGateway, type OrderQueryAnswer, type ShownPayment } from './order-gateway.port.js';
+import {
+  CREDENTIALS_MISSING,
+  ORDER_GATEWAY,
+  type OrderGateway,
+  type OrderQueryAnswer,
+  type ShownPayment,
+} from './order-gateway.port.js';
 import type { OrderRow } from './order.view.js';
 import type { RegisterOrderDto } from './orders.dto.js';
 import { bookPayment, type PaymentBooked } from './payment-booking.js';
@@ -81,12 +87,16 @@ function differencesToWish(shown: ShownPayment, mchId: string, wish: RegisterOrd
     ['out_trade_no', wish.out_trade_no, shown.outTradeNo],
     ['amount', wish.amount, shown.totalFen],
     ['transaction_id', wish.transaction_id ?? shown.transactionId, shown.transactionId],
+    ['paid_at', timeOf(wish.paid_at ?? shown.paidAt), timeOf(shown.paidAt)],
   ];
   return pairs.filter(([, asked, theirs]) => asked !== theirs).map(([name]) => name);
 }
 
-/** WeChat's definite no to a call about an order. */
+const timeOf = (time: string | null): number => Date.parse(time ?? '');
+
+/** WeChat's definite no to a call about an order, or our own for lack of credentials. */
 export function refusedBy(answer: { readonly code: string | null; readonly message: string | null }): AppError {
+  if (answer.code === CREDENTIALS_MISSING.code) return new AppError('credentials_missing', `${answer.message ?? ''}.`);
   return new AppError('wechat_refused', `WeChat refused: ${answer.code ?? ''} ${answer.message ?? ''}`.trim());
 }
 

@@ -4,6 +4,7 @@ import { log } from '../common/log.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { OrderInquiry } from './order-inquiry.js';
+import { bookClosed } from './payment-booking.js';
 
 const POLL_MS = 1000;
 const QUERIES_PER_CLAIM = 20;
@@ -18,7 +19,7 @@ const CLAIM_SQL = `
       THEN c.now + make_interval(secs => ($1::integer[])[least(o.query_step + 2, array_length($1::integer[], 1))]) END
   FROM (SELECT tuikuan_now() AS now) c, (
     SELECT id FROM payment_order WHERE next_query_at <= (SELECT tuikuan_now()) AND status = 'created'
-    ORDER BY next_query_at LIMIT $2 FOR UPDATE SKIP LOCKED) d
+    ORDER BY next_query_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED) d
   WHERE o.id = d.id
   RETURNING o.id, o.mch_id, o.appid, o.out_trade_no, o.next_query_at IS NULL AS last`;
 
@@ -72,6 +73,6 @@ export class OrderReconciler implements OnApplicationBootstrap, BeforeApplicatio
   private async ask(order: ClaimedOrder): Promise<void> {
     const { answer } = await this.inquiry.refresh(order, this.uow);
     if (!order.last || answer.outcome !== 'not_found') return;
-    await this.uow.query(`UPDATE payment_order SET status = 'closed' WHERE id = $1 AND status = 'created'`, [order.id]);
+    await bookClosed(this.uow, order.id);
   }
 }

@@ -6,7 +6,7 @@ import type { PaymentParameters } from './order-gateway.port.js';
 export const ORDER_COLUMNS = `o.id, o.status, o.mch_id, o.appid, o.out_trade_no, o.transaction_id, o.amount_fen::text,
   o.paid_fen::text, o.reserved_fen::text, o.refunded_fen::text, o.outside_fen::text, o.refund_count, o.verified, o.paid_at,
   o.created_at, o.metadata, o.request_digest, o.prepay_id, o.prepay_until > (SELECT tuikuan_now()) AS prepay_lives,
-  o.description, o.openid, o.attach, o.payer_client_ip, o.expires_at, o.source, o.api_version`;
+  o.description, o.openid, o.attach, o.payer_client_ip, o.expires_at, o.source, o.prepay_sign_type`;
 
 /** A row of {@link ORDER_COLUMNS}. */
 export interface OrderRow {
@@ -35,8 +35,7 @@ export interface OrderRow {
   readonly payer_client_ip: string | null;
   readonly expires_at: Date | null;
   readonly source: 'prepay' | 'register';
-  /** The protocol of its prepay_id. */
-  readonly api_version: 'v2' | 'v3' | null;
+  readonly prepay_sign_type: 'MD5' | 'HMAC-SHA256' | 'RSA' | null;
 }
 
 /** What wx.requestPayment takes, under WeChat's own names. */

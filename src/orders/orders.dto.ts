@@ -1,11 +1,8 @@
-import { IsBoolean, IsInt, IsIP, IsISO8601, IsString, Length, Matches, Max, Min } from 'class-validator';
+import { IsBoolean, IsInt, IsIP, IsString, Length, Matches, Max, Min } from 'class-validator';
 import { AMOUNT_MAX_FEN } from '../common/fen.js';
-import { ListQuery } from '../common/http/paging.js';
-import { IsMetadata, Optional } from '../common/http/validators.js';
-
-const MCH_ID = /^[0-9]{8,32}$/;
-const APPID = /^[0-9A-Za-z_-]{1,32}$/;
-const OUT_TRADE_NO = /^[0-9A-Za-z_\-|*]{6,32}$/;
+import { AmountListQuery } from '../common/http/paging.js';
+import { IsMetadata, IsTime, Optional } from '../common/http/validators.js';
+import { APPID, MCH_ID, OPENID, OUT_TRADE_NO, WECHAT_NUMBER } from '../common/wire-names.js';
 
 export class CreateOrderDto {
   @Matches(APPID)
@@ -33,7 +30,7 @@ export class CreateOrderDto {
   description: string;
 
   /** The payer under appid. */
-  @Matches(/^[0-9A-Za-z_-]{1,128}$/)
+  @Matches(OPENID)
   openid: string;
 
   @Optional()
@@ -43,7 +40,7 @@ export class CreateOrderDto {
 
   /** RFC 3339; at least 5 minutes ahead. */
   @Optional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsTime()
   expires_at?: string;
 
   @Optional()
@@ -67,7 +64,7 @@ export class RegisterOrderDto {
   out_trade_no: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   transaction_id?: string;
 
   /** Fen: what was paid. */
@@ -78,7 +75,7 @@ export class RegisterOrderDto {
 
   /** RFC 3339; needed with verify=false. */
   @Optional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsTime()
   paid_at?: string;
 
   /** true: WeChat is asked; false: taken as given, admins only. */
@@ -91,7 +88,7 @@ export class RegisterOrderDto {
   metadata?: Record<string, string>;
 }
 
-export class ListOrdersQuery extends ListQuery {
+export class ListOrdersQuery extends AmountListQuery {
   @Optional()
   @Matches(MCH_ID)
   mch_id?: string;
@@ -105,7 +102,7 @@ export class ListOrdersQuery extends ListQuery {
   out_trade_no?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   transaction_id?: string;
 
   /** Comma list of created, paid, closed. */

@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import { hasRole, seesApp } from '../access/caller.js';
 import { assert } from '../common/assert.js';
 import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
+import { requestDigest } from '../common/request-digest.js';
 import { constraintOf, UnitOfWork } from '../database/unit-of-work.js';
-import { MerchantDirectory } from '../merchants/merchant-account.js';
+import { canCall, type MerchantAccount, MerchantDirectory } from '../merchants/merchant-account.js';
 import type { PaymentParameters } from './order-gateway.port.js';
 import { type OrderRow, ORDER_COLUMNS } from './order.view.js';
 import type { CreateOrderDto, RegisterOrderDto } from './orders.dto.js';
@@ -18,9 +18,9 @@ const EXPIRY_MIN_MS = 5 * 60_000;
 const FIRST_QUERY_SECONDS = 60;
 
 const INSERT_SQL = `
-  INSERT INTO payment_order AS o (id, mch_id, appid, out_trade_no, status, amount_fen, source, request_digest, api_version, description,
-    openid, attach, payer_client_ip, expires_at, metadata, created_by, created_at, updated_at, next_query_at)
-  SELECT $1, $2, $3, $4, 'created', $5::bigint, 'prepay', $6, $7, $8, $9, $10, $11, $12::timestamptz, $13::jsonb, $14, c.now, c.now,
+  INSERT INTO payment_order AS o (id, mch_id, appid, out_trade_no, status, amount_fen, source, request_digest, description, openid,
+    attach, payer_client_ip, expires_at, metadata, created_by, created_at, updated_at, next_query_at)
+  SELECT $1, $2, $3, $4, 'created', $5::bigint, 'prepay', $6, $7, $8, $9, $10, $11::timestamptz, $12::jsonb, $13, c.now, c.now,
     c.now + make_interval(secs => ${FIRST_QUERY_SECONDS})
   FROM (SELECT tuikuan_now() AS now) c
   ON CONFLICT (mch_id, out_trade_no) DO NOTHING
@@ -69,7 +69,7 @@ export class OrdersService {
   /** Commits the order, asks WeChat for a prepay_id and signs it; the same request asks or signs again. */
   async create(caller: Caller, wish: CreateOrderDto): Promise<OrderMade> {
     const mchId = await this.merchantFor(caller, wish.appid, wish.mch_id);
-    const account = await this.usableMerchant(mchId);
+    const account = await this.usableMerchant(mchId, true);
     const id = newUuid();
     const outTradeNo = wish.out_trade_no ?? publicId('order', id).slice('ord_'.length);
     const digest = digestOf({ ...wish, mch_id: mchId, out_trade_no: outTradeNo });
@@ -82,7 +82,6 @@ export class OrdersService {
         mchId,
         outTradeNo,
         digest,
-        apiVersion: account.apiVersion,
         createdBy: caller.id,
       })) ??
       (await this.repeatOf(mchId, outTradeNo, digest));
@@ -101,7 +100,6 @@ export class OrdersService {
       readonly mchId: string;
       readonly outTradeNo: string;
       readonly digest: Buffer;
-      readonly apiVersion: string;
       readonly createdBy: string;
     },
   ): Promise<OrderRow | null> {
@@ -112,7 +110,6 @@ export class OrdersService {
       order.outTradeNo,
       wish.amount,
       order.digest,
-      order.apiVersion,
       wish.description,
       wish.openid,
       wish.attach ?? null,
@@ -129,10 +126,10 @@ export class OrdersService {
     const { verify = true } = wish;
     if (!verify) assertVouchedFor(caller, wish);
     const mchId = await this.merchantFor(caller, wish.appid, wish.mch_id);
-    const digest = digestOf({ ...wish, mch_id: mchId });
+    const digest = digestOf({ ...wish, mch_id: mchId, verify });
     const existing = await this.repeatOf(mchId, wish.out_trade_no, digest);
     if (existing) return { order: existing, created: false };
-    await this.usableMerchant(mchId);
+    await this.usableMerchant(mchId, verify);
     const proved = verify ? await this.inquiry.proveForRegister(mchId, wish) : await this.vouched(wish);
     const made = await this.insertRegistered([
       newUuid(),
@@ -200,10 +197,13 @@ export class OrdersService {
     return only;
   }
 
-  private async usableMerchant(mchId: string) {
+  /** `asks`: WeChat is going to be asked in its name. */
+  private async usableMerchant(mchId: string, asks: boolean): Promise<MerchantAccount> {
     const account = await this.merchants.byMchId(mchId);
     if (!account) throw new AppError('merchant_not_found', `There is no merchant ${mchId}.`);
     if (!account.enabled) throw new AppError('merchant_disabled', `Merchant ${mchId} is disabled.`);
+    if (asks && !canCall(account))
+      throw new AppError('credentials_missing', `Merchant ${mchId} lacks credentials to ask WeChat with.`);
     return account;
   }
 
@@ -241,8 +241,5 @@ function assertVouchedFor(caller: Caller, wish: RegisterOrderDto): void {
 }
 
 function digestOf(body: object): Buffer {
-  const sorted = Object.entries(body)
-    .filter(([, value]) => value !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return createHash('sha256').update(JSON.stringify(sorted)).digest();
+  return Buffer.from(requestDigest(body), 'hex');
 }

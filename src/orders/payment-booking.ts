@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import type { UnitOfWork } from '../database/unit-of-work.js';
 import type { ShownPayment } from './order-gateway.port.js';
 
 /** What the door made of a payment WeChat showed. `reason` says what differed. */
@@ -23,15 +24,25 @@ interface Locked {
 const LOCK_SQL = `
   SELECT id, appid, status, transaction_id, amount_fen::text, verified, refund_count + outside_fen > 0
     OR EXISTS (SELECT 1 FROM refund r WHERE r.order_id = payment_order.id) AS touched
-  FROM payment_order WHERE mch_id = $1 AND out_trade_no = $2 FOR UPDATE`;
+  FROM payment_order WHERE mch_id = $1 AND out_trade_no = $2 FOR NO KEY UPDATE`;
 
 const PAID_SQL = `
   UPDATE payment_order SET status = 'paid', paid_fen = $2::bigint, amount_fen = $2::bigint, paid_at = $3::timestamptz, verified = true,
     transaction_id = coalesce(transaction_id, $4), next_query_at = NULL, updated_at = (SELECT tuikuan_now())
   WHERE id = $1`;
 
+const VERIFIED_SQL = `
+  UPDATE payment_order SET verified = true, transaction_id = coalesce(transaction_id, $2), updated_at = (SELECT tuikuan_now())
+  WHERE id = $1`;
+
 const CLOSED_SQL = `
-  UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now()) WHERE id = $1`;
+  UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now())
+  WHERE id = $1 AND status = 'created'`;
+
+/** Closes an order that is still unpaid; any other stays as it is. */
+export async function bookClosed(tx: EntityManager | UnitOfWork, orderId: string): Promise<void> {
+  await tx.query(CLOSED_SQL, [orderId]);
+}
 
 /** Something was refunded; perhaps not by us: the refunds of this order are to be listed. */
 const LIST_REFUNDS_SQL = `UPDATE payment_order SET refunds_query_at = (SELECT tuikuan_now()) WHERE id = $1`;
@@ -61,7 +72,7 @@ export async function bookPayment(tx: EntityManager, shown: ShownPayment): Promi
     };
   }
   if (shown.status !== 'closed' || order.status !== 'created') return { result: 'repeat', orderId };
-  await tx.query(CLOSED_SQL, [orderId]);
+  await bookClosed(tx, orderId);
   return { result: 'applied', orderId };
 }
 
@@ -73,10 +84,6 @@ async function bookPaid(
 ): Promise<PaymentBooked> {
   const orderId = order.id;
   if (order.status === 'paid' && order.verified) return { result: 'repeat', orderId };
-  if (order.status === 'paid' && !replaceable) {
-    await tx.query('UPDATE payment_order SET verified = true WHERE id = $1', [orderId]);
-    return { result: 'applied', orderId };
-  }
   if (await isTaken(tx, shown, orderId)) {
     return {
       result: 'refused',
@@ -84,6 +91,10 @@ async function bookPaid(
       orderId,
       incident: 'payment_mismatch',
     };
+  }
+  if (order.status === 'paid' && !replaceable) {
+    await tx.query(VERIFIED_SQL, [orderId, shown.transactionId]);
+    return { result: 'applied', orderId };
   }
   const paidFen = shown.totalFen ?? Number(order.amount_fen);
   await tx.query(PAID_SQL, [orderId, paidFen, shown.paidAt, shown.transactionId]);

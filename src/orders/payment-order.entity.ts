@@ -88,10 +88,6 @@ export class PaymentOrder {
   @Column({ name: 'request_digest', type: 'bytea' })
   requestDigest: Buffer;
 
-  /** The protocol of its prepay; null for a registered order. */
-  @Column({ name: 'api_version', type: 'text', nullable: true })
-  apiVersion: string | null;
-
   /** Shown to the payer. */
   @Column({ name: 'description', type: 'text', nullable: true })
   description: string | null;
@@ -115,6 +111,10 @@ export class PaymentOrder {
   /** End of the prepay id’s life of 2 hours. */
   @Column({ name: 'prepay_until', type: 'timestamptz', nullable: true })
   prepayUntil: Date | null;
+
+  /** The kind of signature the prepay id was asked for: MD5, HMAC-SHA256, or RSA for v3. */
+  @Column({ name: 'prepay_sign_type', type: 'text', nullable: true })
+  prepaySignType: string | null;
 
   /** No payment after it. */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })

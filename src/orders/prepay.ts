@@ -4,8 +4,14 @@ import { newUuid } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { beginCall, finishCall } from './gateway-call-log.js';
-import { type ApiVersion, ORDER_GATEWAY, type OrderGateway, type PaymentParameters } from './order-gateway.port.js';
-import { OrderInquiry } from './order-inquiry.js';
+import {
+  type ApiVersion,
+  ORDER_GATEWAY,
+  type OrderGateway,
+  type PaymentParameters,
+  type Prepaid,
+} from './order-gateway.port.js';
+import { OrderInquiry, refusedBy } from './order-inquiry.js';
 import type { OrderRow } from './order.view.js';
 
 /** WeChat's word: a prepay_id is valid for two hours. */
@@ -21,19 +27,20 @@ export class Prepay {
   ) {}
 
   /**
-   * What wx.requestPayment takes: the order's prepay_id, signed anew while it lives, under the protocol that gave it; else a new one over
-   * `apiVersion`. AppError order_already_paid, order_closed, wechat_refused; wechat_unavailable, then the same request asks again.
+   * What wx.requestPayment takes: the order's prepay_id, signed anew while it lives and with the kind of signature it was asked for; else
+   * a new one, over the merchant's protocol of today. AppError order_already_paid, order_closed, wechat_refused; wechat_unavailable, then the same request asks again.
    */
   async parametersFor(order: OrderRow, apiVersion: ApiVersion): Promise<PaymentParameters> {
-    const { mch_id: mchId, appid, prepay_id: prepayId, api_version: prepaidOver } = order;
-    const prepaid =
-      order.prepay_lives && prepayId !== null && prepaidOver !== null
-        ? { prepayId, apiVersion: prepaidOver }
-        : { prepayId: await this.ask(order, apiVersion), apiVersion };
-    return this.gateway.signPayment({ mchId, appid, ...prepaid });
+    const { mch_id: mchId, appid, prepay_id: prepayId, prepay_sign_type: signType } = order;
+    const lives = order.prepay_lives && prepayId !== null && signType !== null;
+    return this.gateway.signPayment({
+      mchId,
+      appid,
+      ...(lives ? { prepayId, signType } : await this.ask(order, apiVersion)),
+    });
   }
 
-  private async ask(order: OrderRow, apiVersion: ApiVersion): Promise<string> {
+  private async ask(order: OrderRow, apiVersion: ApiVersion): Promise<Prepaid> {
     const callId = newUuid();
     const call = {
       callId,
@@ -60,13 +67,13 @@ export class Prepay {
     await finishCall(this.uow, callId, answer);
     switch (answer.outcome) {
       case 'prepaid':
-        assert(answer.prepayId, 'a prepaid answer carries its id');
+        assert(answer.prepaid, 'a prepaid answer carries its id');
         await this.uow.query(
           `UPDATE payment_order SET prepay_id = $2, prepay_until = (SELECT tuikuan_now()) + make_interval(secs => $3),
-             api_version = $4 WHERE id = $1`,
-          [order.id, answer.prepayId, PREPAY_LIFE_SECONDS, apiVersion],
+             prepay_sign_type = $4 WHERE id = $1`,
+          [order.id, answer.prepaid.prepayId, PREPAY_LIFE_SECONDS, answer.prepaid.signType],
         );
-        return answer.prepayId;
+        return answer.prepaid;
       case 'paid':
         await this.inquiry.refresh(order);
         throw new AppError('order_already_paid', `Order ${order.out_trade_no} is paid at WeChat.`);
@@ -74,9 +81,12 @@ export class Prepay {
         await this.inquiry.refresh(order);
         throw new AppError('order_closed', `Order ${order.out_trade_no} is closed at WeChat.`);
       case 'refused':
-        throw new AppError('wechat_refused', `WeChat refused: ${answer.code ?? ''} ${answer.message ?? ''}`.trim());
+        throw refusedBy(answer);
       default:
-        throw new AppError('wechat_unavailable', 'WeChat did not answer; the order waits for the same request.');
+        throw new AppError(
+          'wechat_unavailable',
+          `WeChat did not answer; order ${order.out_trade_no} waits for the same request with this out_trade_no.`,
+        );
     }
   }
 }

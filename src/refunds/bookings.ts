@@ -82,6 +82,8 @@ export interface SendBooking extends Booking {
   readonly leaseToken: string;
   /** The doubt before this send, from its gateway_call. */
   readonly inDoubtBefore: Date | null;
+  /** False when for certain not a byte left. */
+  readonly written: boolean;
   /** True when nothing had been sent before this claim. */
   readonly firstSend: boolean;
 }
@@ -101,6 +103,8 @@ export interface MoveBooking extends Booking {
   /** Only from these states; in any other nothing happens and the result says so. */
   readonly from: readonly RefundState[];
   readonly detail?: Readonly<Record<string, unknown>>;
+  /** What WeChat gave back under this number beyond what the move books: outside money of the order, counted once per refund. */
+  readonly outsideFen?: Fen;
 }
 
 /** An unsigned notice: it proves nothing and wakes a query, unless the refund is known to be what it says. */
@@ -118,6 +122,6 @@ export interface Booked {
   readonly reason?: string;
   readonly from: RefundState;
   readonly to: RefundState;
-  /** An incident code to report once the transaction has committed. */
-  readonly incident: string | null;
+  /** Incident codes to report once the transaction has committed. */
+  readonly incidents: readonly string[];
 }

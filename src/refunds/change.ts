@@ -22,30 +22,35 @@ export const secondsBetween = (from: Date, to: Date): number => (to.getTime() - 
 /** The later of two times; null is no time. */
 export const later = (a: Date, b: Date | null): Date => (b !== null && b > a ? b : a);
 
-/** When the refund is asked for next after a change of state; the list of gaps starts again. */
+/** States that WeChat is asked about until it has shown an end; a queued one only while it is in doubt. */
+const ON_THE_LIST: readonly RefundState[] = ['outcome_unknown', 'accepted', 'abnormal', 'mismatch'];
+/** States after whose booking a refund that was sent is asked for twice more. */
+export const ASKED_TWICE: readonly RefundState[] = ['rejected', 'canceled'];
+
+/** Seconds until the refund is asked for after a change of state; null for never. */
+function queryDelay(refund: LockedRefund, to: RefundState, inDoubt: boolean): number | null {
+  if (to === 'mismatch') return 0;
+  if (ON_THE_LIST.includes(to) || (to === 'queued' && inDoubt)) return QUERY_GAPS_SECONDS[0];
+  return ASKED_TWICE.includes(to) && refund.firstSentAt !== null ? AFTERMATH_GAPS_SECONDS[0] : null;
+}
+
+/** When the refund is asked for next; the list of gaps starts again. A question that is due, which a notice woke, stays due. */
 function queryPlan(
   refund: LockedRefund,
   to: RefundState,
   now: Date,
   inDoubt: boolean,
 ): Pick<RefundFields, 'nextQueryAt' | 'queryStep'> {
-  const wasSent = refund.firstSentAt !== null;
-  const delay: Readonly<Record<RefundState, number | null>> = {
-    queued: inDoubt ? QUERY_GAPS_SECONDS[0] : null,
-    insufficient_balance: null,
-    submitting: null,
-    outcome_unknown: QUERY_GAPS_SECONDS[0],
-    accepted: QUERY_GAPS_SECONDS[0],
-    abnormal: QUERY_GAPS_SECONDS[0],
-    blocked: null,
-    mismatch: 0,
-    succeeded: null,
-    closed: null,
-    rejected: wasSent ? AFTERMATH_GAPS_SECONDS[0] : null,
-    canceled: wasSent ? AFTERMATH_GAPS_SECONDS[0] : null,
-  };
-  const seconds = delay[to];
-  return { nextQueryAt: seconds === null ? null : after(now, seconds), queryStep: 0 };
+  const seconds = queryDelay(refund, to, inDoubt);
+  const woken = refund.nextQueryAt !== null && refund.nextQueryAt <= now && to !== 'succeeded';
+  return { nextQueryAt: woken ? now : seconds === null ? null : after(now, seconds), queryStep: 0 };
+}
+
+/** WeChat has answered about a refund that is on no list: it need not be asked again, until something wakes it. */
+export function askedEnough({ state, inDoubtSince }: LockedRefund): Partial<RefundFields> {
+  const listed =
+    ON_THE_LIST.includes(state) || ASKED_TWICE.includes(state) || (state === 'queued' && inDoubtSince !== null);
+  return listed ? {} : { nextQueryAt: null };
 }
 
 /** The fields every change of state sets; a move ends any lease, so the holder's own later word is stale. */

@@ -2,7 +2,8 @@ import type { EntityManager } from 'typeorm';
 import type { Fen } from '../common/fen.js';
 import type { Clock } from '../common/clock.js';
 import type { Settings } from '../config/settings.js';
-import { LEASE_SECONDS } from './limits.js';
+import { LEASE_SECONDS, SLOT_AHEAD_SECONDS } from './limits.js';
+import type { Probe } from './dispatch-plan.js';
 import type { Rate } from './merchant-rate.js';
 import { currentRate, handOutSlots, slotsToHandOut } from './slots.js';
 
@@ -29,7 +30,6 @@ export interface Claim {
   readonly mchId: string;
   readonly refunds: readonly Claimed[];
   readonly claimedAt: Date;
-  readonly rate: Rate;
   readonly dbMs: number;
   /** Monotonic reading before the database time was asked for. */
   readonly m0Ms: number;
@@ -59,30 +59,30 @@ interface ClaimRow {
  * The claim is the set form of the door: due refunds become submitting under a lease, with their gateway_call and event; ones
  * never sent whose window is over become rejected and take no slot. The oldest due refund of an order goes first, its spacing
  * starts here, and its siblings are staggered behind it so that they are not looked at before their time.
- * $1 mch_id, $2 how many, $3 spacing s, $4 window days, $5 api_version, $6 lease s, $7 only this refund or null.
+ * A wake by a notice outlives the claim. $1 mch_id, $2 how many, $3 spacing s, $4 window days, $5 lease s, $6 only this refund or null.
  */
 const CLAIM_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   due AS MATERIALIZED (
     SELECT r.id, r.order_id, r.state, r.in_doubt_since, r.first_sent_at IS NULL AS first_send, gen_random_uuid() AS call_id,
-      o.out_trade_no, o.paid_fen, o.paid_at < c.now - interval '1 month' AS old_order,
+      m.api_version AS merchant_version, o.out_trade_no, o.paid_fen, o.paid_at < c.now - interval '1 month' AS old_order,
       r.first_sent_at IS NULL AND c.now >= o.paid_at + make_interval(days => $4::integer) AS expired
-    FROM clock c, refund r JOIN payment_order o ON o.id = r.order_id
-    WHERE r.mch_id = $1 AND r.next_attempt_at <= (SELECT now FROM clock) AND ($7::uuid IS NULL OR r.id = $7)
+    FROM clock c, refund r JOIN payment_order o ON o.id = r.order_id JOIN merchant m ON m.mch_id = r.mch_id
+    WHERE r.mch_id = $1 AND m.enabled AND r.next_attempt_at <= (SELECT now FROM clock) AND ($6::uuid IS NULL OR r.id = $6)
       AND (r.lease_until IS NULL OR r.lease_until < c.now)
       AND (o.next_send_at IS NULL OR o.next_send_at <= c.now)
       AND NOT EXISTS (SELECT 1 FROM refund e WHERE e.order_id = r.order_id AND e.id < r.id AND e.next_attempt_at <= c.now
-        AND (e.lease_until IS NULL OR e.lease_until < c.now) AND $7::uuid IS NULL)
+        AND (e.lease_until IS NULL OR e.lease_until < c.now) AND $6::uuid IS NULL)
     ORDER BY r.next_attempt_at LIMIT $2
-    FOR UPDATE OF o, r SKIP LOCKED),
+    FOR NO KEY UPDATE OF o, r SKIP LOCKED),
   expired AS (
     UPDATE refund r SET state = 'rejected', state_since = c.now, version = r.version + 1, next_attempt_at = NULL,
       failure_code = 'refund_window_expired', failure_wechat_code = NULL, failure_message = NULL, updated_at = c.now
     FROM due d, clock c WHERE r.id = d.id AND d.expired RETURNING r.id, r.order_id, r.version, r.amount_fen, d.state AS from_state),
   claimed AS (
     UPDATE refund r SET state = 'submitting', state_since = c.now, version = r.version + 1, lease_token = d.call_id,
-      lease_until = c.now + make_interval(secs => $6), in_doubt_since = c.now, api_version = coalesce(r.api_version, $5),
-      next_attempt_at = NULL, next_query_at = NULL, first_sent_at = coalesce(r.first_sent_at, c.now), updated_at = c.now
+      lease_until = c.now + make_interval(secs => $5), in_doubt_since = c.now, api_version = coalesce(r.api_version, d.merchant_version),
+      next_attempt_at = NULL, next_query_at = CASE WHEN d.in_doubt_since IS NULL THEN r.next_query_at END, first_sent_at = coalesce(r.first_sent_at, c.now), updated_at = c.now
     FROM due d, clock c WHERE r.id = d.id AND NOT d.expired
     RETURNING r.*, d.call_id, d.state AS from_state, d.in_doubt_since AS in_doubt_before, d.first_send, d.out_trade_no,
       d.paid_fen, d.old_order),
@@ -125,10 +125,10 @@ const HAND_OUT_SQL = `
  */
 export async function claimSends(
   tx: EntityManager,
-  merchant: { readonly mchId: string; readonly apiVersion: 'v2' | 'v3' },
+  mchId: string,
   want: {
     readonly count: number;
-    readonly probe: { readonly only: string | null; readonly gapSeconds: number } | null;
+    readonly probe: Probe | null;
   },
   context: { readonly settings: Settings; readonly clock: Clock; readonly rate: Rate },
 ): Promise<Claim | null> {
@@ -138,11 +138,10 @@ export async function claimSends(
   const count = Math.min(want.count, want.probe ? 1 : slotsToHandOut(slots, rate.nowMs));
   if (count === 0) return null;
   const rows = await tx.query<ClaimRow[]>(CLAIM_SQL, [
-    merchant.mchId,
+    mchId,
     count,
-    settings.refundSpacingSeconds,
+    spacingOf(settings),
     settings.refundWindowDays,
-    merchant.apiVersion,
     LEASE_SECONDS,
     want.probe?.only ?? null,
   ]);
@@ -156,7 +155,7 @@ export async function claimSends(
   );
   const m0Ms = clock.monotonicMs();
   const [handed] = await tx.query<[{ db_ms: string }[], number]>(HAND_OUT_SQL, [
-    merchant.mchId,
+    mchId,
     out.nextSlotMs,
     slots.ratePerSecond,
     slots.rateChangedMs,
@@ -165,14 +164,21 @@ export async function claimSends(
   ]);
   const m1Ms = clock.monotonicMs();
   return {
-    mchId: merchant.mchId,
+    mchId: mchId,
     refunds: taken.map((row, place) => claimedOf(row, out.slotsMs[place] ?? 0)),
     claimedAt: first.now,
-    rate,
     dbMs: Number(handed[0]?.db_ms),
     m0Ms,
     m1Ms,
   };
+}
+
+/**
+ * The spacing of claims that keeps the sends of one order apart by the operator's seconds: a slot lies up to the horizon behind its
+ * claim, and the next one may come at once.
+ */
+function spacingOf({ refundSpacingSeconds }: Settings): number {
+  return refundSpacingSeconds === 0 ? 0 : refundSpacingSeconds + SLOT_AHEAD_SECONDS;
 }
 
 function claimedOf(row: ClaimRow, slotMs: number): Claimed {

@@ -1,6 +1,7 @@
 import { assertNever } from '../common/assert.js';
 import type { LockedOrder, LockedRefund, ProofBooking, RefundFields, WakeBooking } from './bookings.js';
-import { type Change, moveTo, NO_FAILURE, RELEASE_LEASE } from './change.js';
+import { askedEnough, type Change, moveTo, NO_FAILURE, RELEASE_LEASE, secondsBetween } from './change.js';
+import { LONG_ACCEPTED_SECONDS } from './limits.js';
 import type { ShownRefund } from './refund-gateway.port.js';
 import { type Evidence, type Judgement, judgeEvidence, REFUND_STATES } from './states.js';
 
@@ -35,7 +36,10 @@ export function decideProof(refund: LockedRefund, order: LockedOrder, booking: P
   const evidence: Evidence = differing.length > 0 ? 'mismatch' : booking.shown.status;
   const askedAfter = booking.askedAt !== null && booking.askedAt > refund.stateSince;
   const judgement = judgeEvidence(evidence, refund.state, askedAfter);
-  const released = booking.sourceId === refund.leaseToken ? RELEASE_LEASE : {};
+  const released = {
+    ...(booking.sourceId === refund.leaseToken && RELEASE_LEASE),
+    ...(booking.cause === 'query' && judgement !== 'apply' && askedEnough(refund)),
+  };
   const judged: Judged = { evidence, judgement, released };
   return evidence === 'mismatch'
     ? decideMismatch(refund, booking, { ...judged, differing }, now)
@@ -45,7 +49,7 @@ export function decideProof(refund: LockedRefund, order: LockedOrder, booking: P
 interface Judged {
   readonly evidence: Evidence;
   readonly judgement: Judgement;
-  /** The lease fields, where the word is the lease holder's. */
+  /** The lease, where the word is the lease holder's, and the next question, where none is needed. */
   readonly released: Partial<RefundFields>;
 }
 
@@ -80,7 +84,8 @@ function decideAgreed(refund: LockedRefund, booking: ProofBooking, judged: Judge
     userReceivedAccount: shown.userReceivedAccount ?? refund.userReceivedAccount,
   };
   if (judgement !== 'apply') {
-    const event = judgement === 'incident' ? { incident: 'contradicts_final', detail } : null;
+    const event =
+      judgement === 'incident' ? { incident: 'contradicts_final', detail } : longAccepted(refund, booking, now);
     return { result: 'repeat', fields: { ...released, ...learned }, event };
   }
   const lateTruth = REFUND_STATES[refund.state].money === 'released' && evidence !== 'closed';
@@ -89,6 +94,13 @@ function decideAgreed(refund: LockedRefund, booking: ProofBooking, judged: Judge
     fields: moveTo(refund, evidence, now, { ...learned, ...outcomeOf(shown) }),
     event: { incident: lateTruth ? 'late_truth' : null, detail },
   };
+}
+
+/** A refund that WeChat has been working on for days: an incident with every answer that shows it so. */
+function longAccepted(refund: LockedRefund, { shown, cause }: ProofBooking, now: Date): Change['event'] {
+  const long = secondsBetween(refund.stateSince, now) >= LONG_ACCEPTED_SECONDS;
+  if (cause !== 'query' || shown.status !== 'accepted' || refund.state !== 'accepted' || !long) return null;
+  return { incident: 'accepted_for_days', detail: { wechat_status: shown.wechatStatus } };
 }
 
 /** Failure and success fields of a proven state. */

@@ -1,6 +1,17 @@
 import type { LockedOrder, LockedRefund, NotShownBooking, RefundFields, SendBooking } from './bookings.js';
-import { after, type Change, later, moveTo, RELEASE_LEASE, secondsBetween, STALE } from './change.js';
 import {
+  after,
+  ASKED_TWICE,
+  askedEnough,
+  type Change,
+  later,
+  moveTo,
+  RELEASE_LEASE,
+  secondsBetween,
+  STALE,
+} from './change.js';
+import {
+  AFTERMATH_RETRY_SECONDS,
   ATTEMPTS_MAX,
   BALANCE_WAIT_SECONDS,
   DOUBT_SECONDS,
@@ -32,13 +43,20 @@ const COUNTS_AS_ATTEMPT: readonly UnprovenOutcome[] = ['later', 'unknown'];
 export function decideSend(refund: LockedRefund, booking: SendBooking, now: Date): Change {
   if (refund.leaseToken !== booking.leaseToken || refund.state !== 'submitting') return STALE;
   const { outcome, code, message, inDoubtBefore } = booking;
-  const failure = { failureWechatCode: code, failureMessage: message };
+  const failure = { failureWechatCode: wechatCodeOf(code), failureMessage: message };
   if (outcome === 'not_sent') return notSent(refund, booking, failure, now);
   const attempts = refund.attempts + (COUNTS_AS_ATTEMPT.includes(outcome) ? 1 : 0);
-  const sent = { attempts, notSentCount: 0, ...failure };
+  // Nothing was written: the first send is still to come, and its window is still to be checked.
+  const firstSentAt = !booking.written && booking.firstSend ? null : refund.firstSentAt;
+  const sent = { attempts, notSentCount: 0, firstSentAt, ...failure };
   if (outcome === 'unknown') return unknown(refund, booking, { ...sent, inDoubtSince: refund.inDoubtSince }, now);
   if (inDoubtBefore !== null) return unknown(refund, booking, { ...sent, inDoubtSince: inDoubtBefore }, now);
   return believed(refund, booking, sent, now);
+}
+
+/** WeChat's codes are in capitals, our own words for a missing answer are not. */
+function wechatCodeOf(code: string | null): string | null {
+  return code !== null && /^[A-Z]/.test(code) ? code : null;
 }
 
 function believed(
@@ -103,7 +121,8 @@ function tooManyAttempts(
 /** What a query that showed nothing does: by itself "not found" never means failed. Only the lease holder is heard. */
 export function decideNotShown(refund: LockedRefund, order: LockedOrder, booking: NotShownBooking, now: Date): Change {
   if (refund.leaseToken !== booking.leaseToken) return STALE;
-  if (booking.found === null) return { result: 'applied', fields: RELEASE_LEASE, event: null };
+  if (booking.found === null)
+    return { result: 'applied', fields: { ...RELEASE_LEASE, ...askAgain(refund, now) }, event: null };
   const doubtEnds =
     refund.inDoubtSince !== null && secondsBetween(refund.inDoubtSince, booking.askedAt) >= DOUBT_SECONDS;
   const inDoubtSince = doubtEnds ? null : refund.inDoubtSince;
@@ -123,7 +142,13 @@ export function decideNotShown(refund: LockedRefund, order: LockedOrder, booking
   const lost = refund.state === 'accepted' && secondsBetween(refund.stateSince, now) >= LOST_ACCEPTED_SECONDS;
   return {
     result: 'applied',
-    fields: { ...RELEASE_LEASE, inDoubtSince },
+    fields: { ...RELEASE_LEASE, ...askedEnough(refund), inDoubtSince },
     event: lost ? { incident: 'accepted_not_found', detail } : null,
   };
+}
+
+/** A question after the end that got no answer is asked again and does not count; the other lists go on by themselves. */
+function askAgain({ state, queryStep }: LockedRefund, now: Date): Partial<RefundFields> {
+  if (!ASKED_TWICE.includes(state)) return {};
+  return { nextQueryAt: after(now, AFTERMATH_RETRY_SECONDS), queryStep: Math.max(0, queryStep - 1) };
 }

@@ -78,6 +78,7 @@ const sent = (outcome: SendBooking['outcome'], change: Partial<SendBooking> = {}
   code: 'CODE',
   message: null,
   leaseToken: 'call',
+  written: true,
   inDoubtBefore: null,
   firstSend: true,
   ...change,

@@ -1,12 +1,12 @@
 import type { EntityManager } from 'typeorm';
+import type { UnitOfWork } from '../database/unit-of-work.js';
 import type { MoveBooking } from './bookings.js';
-import { PROBE_GAP_SECONDS, SLOTS_PER_CLAIM_MAX } from './limits.js';
+import { PROBE_GAP_SECONDS, SLOT_AHEAD_SECONDS, SLOTS_PER_CLAIM_MAX } from './limits.js';
 import type { Rate } from './merchant-rate.js';
 
 /** A merchant with something to send or to resume now. */
 export interface MerchantWork {
   readonly mch_id: string;
-  readonly api_version: 'v2' | 'v3';
   /** Due refunds, counted up to one claim. */
   readonly due: number;
 }
@@ -14,20 +14,23 @@ export interface MerchantWork {
 /** Merchants that have due refunds and may send, owe a probe, or have blocked refunds to release. One round trip. */
 export const WORK_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now)
-  SELECT m.mch_id, m.api_version, d.due::integer
+  SELECT m.mch_id, d.due::integer
   FROM clock c, merchant m JOIN merchant_rate q ON q.mch_id = m.mch_id,
     LATERAL (SELECT count(*) AS due FROM (
       SELECT 1 FROM refund r WHERE r.mch_id = m.mch_id AND r.next_attempt_at <= (SELECT now FROM clock)
       LIMIT ${SLOTS_PER_CLAIM_MAX}) x) d
-  WHERE m.enabled AND (q.release_blocked
+  WHERE m.enabled AND (q.release_at <= c.now
     OR (q.pause_reason = 'configuration' AND q.next_probe_at <= c.now)
     OR (d.due > 0 AND (q.pause_reason IS NULL OR q.paused_until <= c.now)))`;
 
+/** The one send a merchant paused for its configuration may make: of one refund, or of the oldest that is due. */
+export interface Probe {
+  readonly only: string | null;
+  readonly gapSeconds: number;
+}
+
 /** What a merchant may send by its pause: as many as slots allow, one probe, or nothing. */
-export type Permission =
-  | { readonly kind: 'free' }
-  | { readonly kind: 'probe'; readonly only: string | null; readonly gapSeconds: number }
-  | { readonly kind: 'none' };
+export type Permission = { readonly kind: 'free' } | ({ readonly kind: 'probe' } & Probe) | { readonly kind: 'none' };
 
 /** Reads the pause of a locked rate row. A pause with an end that has passed is over by itself. */
 export function permissionOf(rate: Rate): Permission {
@@ -44,15 +47,41 @@ const CONFIGURATION_BLOCKED_SQL = `
   SELECT id, order_id FROM refund
   WHERE mch_id = $1 AND state = 'blocked' AND failure_code = 'configuration' ORDER BY id LIMIT $2`;
 
-const ENDED_PAUSE_SQL = `
-  UPDATE merchant_rate SET release_blocked = $2,
-    paused_at = CASE WHEN pause_reason = 'too_many_requests' AND paused_until <= (SELECT tuikuan_now()) THEN NULL ELSE paused_at END,
-    pause_reason = CASE WHEN pause_reason = 'too_many_requests' AND paused_until <= (SELECT tuikuan_now()) THEN NULL ELSE pause_reason END
-  WHERE mch_id = $1`;
+const RELEASE_BATCH = 100;
 
-/** Clears a pause that has run out and says whether blocked refunds remain to be released. */
-export async function noteRelease(tx: EntityManager, mchId: string, moreBlocked: boolean): Promise<void> {
-  await tx.query(ENDED_PAUSE_SQL, [mchId, moreBlocked]);
+const ENDED_PAUSE_SQL = `
+  UPDATE merchant_rate SET paused_at = NULL, pause_reason = NULL, paused_until = NULL
+  WHERE mch_id = $1 AND pause_reason = 'too_many_requests' AND paused_until <= (SELECT tuikuan_now())`;
+
+const RELEASED_SQL = 'UPDATE merchant_rate SET release_at = NULL WHERE mch_id = $1';
+
+/** Clears a pause that has run out, and gives the moves of blocked refunds whose time to go on has come. */
+export async function endedWaits(tx: EntityManager, mchId: string, rate: Rate): Promise<MoveBooking[]> {
+  if (rate.pauseReason === 'too_many_requests') await tx.query(ENDED_PAUSE_SQL, [mchId]);
+  if (rate.releaseAt === null || rate.releaseAt.getTime() > rate.nowMs) return [];
+  const moves = await releases(tx, mchId, RELEASE_BATCH);
+  if (moves.length < RELEASE_BATCH) await tx.query(RELEASED_SQL, [mchId]);
+  return moves;
+}
+
+const AWAITS_PROBE_SQL = `
+  SELECT EXISTS (SELECT 1 FROM refund WHERE id = $2 AND next_attempt_at IS NOT NULL) OR EXISTS (
+    SELECT 1 FROM refund WHERE mch_id = $1 AND $2::uuid IS NULL
+      AND next_attempt_at <= (SELECT tuikuan_now()) + make_interval(secs => $3::float8)) AS awaits`;
+
+/**
+ * True when the next probe stands already and only waits for the spacing of its order: the refund a caller chose, or any that is due by
+ * then. No other is sent in its place.
+ */
+export async function awaitsProbe(
+  tx: EntityManager,
+  mchId: string,
+  only: string | null,
+  spacingSeconds: number,
+): Promise<boolean> {
+  const seconds = spacingSeconds + SLOT_AHEAD_SECONDS;
+  const [row] = await tx.query<{ awaits: boolean }[]>(AWAITS_PROBE_SQL, [mchId, only, seconds]);
+  return row?.awaits ?? false;
 }
 
 /** The moves that queue a merchant's refunds blocked by configuration, oldest first; never those with too many attempts. */
@@ -74,8 +103,8 @@ const RUN_OUT_SQL = `
   WHERE lease_until < (SELECT tuikuan_now()) AND state = 'submitting' ORDER BY lease_until LIMIT 100`;
 
 /** The moves for sends whose lease ran out: a lost answer is unknown, in doubt since the claim, and asked for at once. */
-export async function runOutLeases(tx: EntityManager): Promise<MoveBooking[]> {
-  const rows = await tx.query<{ id: string; order_id: string; lease_token: string }[]>(RUN_OUT_SQL);
+export async function runOutLeases(uow: UnitOfWork): Promise<MoveBooking[]> {
+  const rows = await uow.query<{ id: string; order_id: string; lease_token: string }>(RUN_OUT_SQL, []);
   return rows.map((row) => ({
     kind: 'move',
     refundId: row.id,

@@ -7,7 +7,16 @@ import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { finishCall } from '../orders/gateway-call-log.js';
 import type { AnyBooking } from './bookings.js';
 import { type Claim, type Claimed, claimSends } from './claim.js';
-import { type MerchantWork, noteRelease, permissionOf, releases, runOutLeases, WORK_SQL } from './dispatch-plan.js';
+import {
+  awaitsProbe,
+  endedWaits,
+  type MerchantWork,
+  permissionOf,
+  type Probe,
+  releases,
+  runOutLeases,
+  WORK_SQL,
+} from './dispatch-plan.js';
 import { SLOT_MISSED, SLOT_TOLERANCE_MS, SLOTS_PER_CLAIM_MAX } from './limits.js';
 import { lockRate, noteAnswer } from './merchant-rate.js';
 import { REFUND_GATEWAY, type RefundGateway, type SendAnswer } from './refund-gateway.port.js';
@@ -18,9 +27,17 @@ const POLL_MS = 250;
 const IN_FLIGHT_MAX = 120;
 /** The next claim starts this long before the last slot of the one before, so that no slot is lost between claims. */
 const CLAIM_AHEAD_MS = 70;
-const RELEASE_BATCH = 100;
+/** Stands among the merchants under way for the leases that ran out. */
+const LEASES = 'leases';
 
-const NOT_SENT = { outcome: 'not_sent', shown: null, pauseSeconds: 0, fields: null, durationMs: 0 } as const;
+const NOT_SENT = {
+  outcome: 'not_sent',
+  written: false,
+  shown: null,
+  pauseSeconds: 0,
+  fields: null,
+  durationMs: 0,
+} as const;
 
 /**
  * Sends due refunds: claim under a lease (commit) → write at the slot (no transaction open) → book the answer (commit).
@@ -72,13 +89,17 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async tick(): Promise<void> {
-    await this.bookRunOutLeases();
-    const work = await this.uow.query<MerchantWork>(WORK_SQL, []);
-    for (const merchant of work) {
-      if (this.busy.has(merchant.mch_id)) continue;
-      this.busy.add(merchant.mch_id);
-      this.track(this.serve(merchant).finally(() => this.busy.delete(merchant.mch_id)));
+    this.once(LEASES, () => this.bookRunOutLeases());
+    for (const { mch_id: mchId, due } of await this.uow.query<MerchantWork>(WORK_SQL, [])) {
+      this.once(mchId, () => this.serve(mchId, due));
     }
+  }
+
+  /** Starts work that is not under way already. */
+  private once(name: string, work: () => Promise<void>): void {
+    if (this.busy.has(name)) return;
+    this.busy.add(name);
+    this.track(work().finally(() => this.busy.delete(name)));
   }
 
   private track(work: Promise<void>): void {
@@ -89,18 +110,18 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async bookRunOutLeases(): Promise<void> {
-    const booked = await this.uow.run(async (tx) => this.ledger.book(tx, await runOutLeases(tx)));
-    this.ledger.report(booked);
+    const moves = await runOutLeases(this.uow);
+    if (moves.length > 0) await this.ledger.bookEach(this.uow, moves);
   }
 
   /** Claims one batch after the other while the merchant has due refunds. */
-  private async serve(merchant: MerchantWork): Promise<void> {
-    let want = Math.max(1, merchant.due);
+  private async serve(mchId: string, due: number): Promise<void> {
+    let want = Math.max(1, due);
     while (!this.stopping && want > 0) {
       const room = IN_FLIGHT_MAX - this.inFlight.size;
       if (room <= 0) return;
-      const open = await this.gateway.warm(merchant.mch_id, Math.min(want, room));
-      const claim = await this.claim(merchant, Math.min(room, Math.max(1, open)));
+      const open = await this.gateway.warm(mchId, Math.min(want, room));
+      const claim = await this.claim(mchId, Math.min(room, Math.max(1, open)));
       if (!claim) return;
       for (const refund of claim.refunds) this.track(this.send(claim, refund));
       const lastSlotMs = claim.refunds.at(-1)?.slotMs ?? 0;
@@ -109,32 +130,35 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
     }
   }
 
-  private async claim(merchant: MerchantWork, count: number): Promise<Claim | null> {
-    return this.uow.run(async (tx) => {
-      const rate = await lockRate(tx, merchant.mch_id);
+  private async claim(mchId: string, count: number): Promise<Claim | null> {
+    const { claim, booked } = await this.uow.run(async (tx) => {
+      const rate = await lockRate(tx, mchId);
+      const moves = await endedWaits(tx, mchId, rate);
       const permission = permissionOf(rate);
-      const context = { settings: this.settings, clock: this.clock, rate };
-      const account = { mchId: merchant.mch_id, apiVersion: merchant.api_version };
-      if (rate.releaseBlocked || rate.pauseReason === 'too_many_requests') {
-        const moves = rate.releaseBlocked ? await releases(tx, merchant.mch_id, RELEASE_BATCH) : [];
-        await noteRelease(tx, merchant.mch_id, moves.length === RELEASE_BATCH);
-        await this.ledger.book(tx, moves);
-      }
-      if (permission.kind === 'none') return null;
-      if (permission.kind === 'free') return claimSends(tx, account, { count, probe: null }, context);
-      const claim = await claimSends(tx, account, { count: 1, probe: permission }, context);
-      if (claim) return claim;
-      await this.ledger.book(tx, await releases(tx, merchant.mch_id, 1));
-      return claimSends(tx, account, { count: 1, probe: { ...permission, only: null } }, context);
+      const take = (most: number, probe: Probe | null): Promise<Claim | null> =>
+        claimSends(tx, mchId, { count: most, probe }, { settings: this.settings, clock: this.clock, rate });
+      const booked = await this.ledger.book(tx, moves);
+      if (permission.kind === 'none') return { claim: null, booked };
+      if (permission.kind === 'free') return { claim: await take(count, null), booked };
+      const probe = await take(1, permission);
+      if (probe || (await awaitsProbe(tx, mchId, permission.only, this.settings.refundSpacingSeconds)))
+        return { claim: probe, booked };
+      booked.push(...(await this.ledger.book(tx, await releases(tx, mchId, 1))));
+      return { claim: await take(1, { ...permission, only: null }), booked };
     });
+    this.ledger.report(booked);
+    return claim;
   }
 
   private async send(claim: Claim, refund: Claimed): Promise<void> {
-    const prepared = await this.gateway.prepare({ ...refund, mchId: claim.mchId });
-    const { obstacle } = prepared;
-    if (obstacle) {
+    const prepared = await this.gateway.prepare({ ...refund, mchId: claim.mchId }).catch((error: unknown) => {
+      log.warn('a send could not be prepared', { refundId: refund.refundId, cause: error });
+      return null;
+    });
+    if (!prepared) return this.book(claim, refund, { ...NOT_SENT, code: 'not_prepared', message: 'see the log' });
+    if (prepared.obstacle) {
       prepared.release();
-      return this.book(claim, refund, { ...NOT_SENT, ...obstacle });
+      return this.book(claim, refund, prepared.obstacle);
     }
     if (!(await this.reachSlot(claim, refund.slotMs))) {
       prepared.release();
@@ -166,8 +190,11 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
       return { pause, booked: await this.ledger.book(tx, [bookingOf(claim, refund, answer)]) };
     });
     this.ledger.report(booked);
+    const { outcome, code, message } = answer;
+    if (outcome !== 'shown')
+      log.warn('refund not accepted', { refundId: refund.refundId, outcome, code, reason: message });
     if (pause === 'ended') log.info('merchant resumed', { mchId: claim.mchId });
-    else if (pause !== null) incident('merchant_paused', { mchId: claim.mchId, reason: pause, code: answer.code });
+    else if (pause !== null) incident('merchant_paused', { mchId: claim.mchId, reason: pause, code });
   }
 }
 
@@ -176,6 +203,6 @@ function bookingOf(claim: Claim, refund: Claimed, answer: SendAnswer): AnyBookin
   const booking = { orderId, refundId, cause: 'answer', sourceId: callId } as const;
   if (answer.shown) return { ...booking, kind: 'proof', shown: answer.shown, askedAt: claim.claimedAt };
   const outcome = answer.outcome === 'shown' ? 'unknown' : answer.outcome;
-  const { code, message } = answer;
-  return { ...booking, kind: 'send', outcome, code, message, leaseToken: callId, inDoubtBefore, firstSend };
+  const { code, message, written } = answer;
+  return { ...booking, kind: 'send', outcome, code, message, written, leaseToken: callId, inDoubtBefore, firstSend };
 }

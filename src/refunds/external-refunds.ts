@@ -12,7 +12,7 @@ import { REFUND_STATES } from './states.js';
 const TAKE_IN_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   o AS MATERIALIZED (
-    SELECT * FROM payment_order WHERE mch_id = $2 AND out_trade_no = $3 FOR UPDATE),
+    SELECT * FROM payment_order WHERE mch_id = $2 AND out_trade_no = $3 FOR NO KEY UPDATE),
   made AS (
     INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, refund_id, amount_fen, state, state_since, source,
       booked_outside, api_version, user_received_account, succeeded_at, next_query_at, created_by, created_at, updated_at)
@@ -72,8 +72,8 @@ export async function takeInExternal(
     ],
   );
   if (row?.refund_id) {
-    const incident = row.over_paid ? 'more_than_paid' : null;
-    return { refundId: row.refund_id, result: 'applied', from: shown.status, to: shown.status, incident };
+    const incidents = row.over_paid ? ['more_than_paid'] : [];
+    return { refundId: row.refund_id, result: 'applied', from: shown.status, to: shown.status, incidents };
   }
   const known = await tx.query<unknown[]>('SELECT 1 FROM refund WHERE mch_id = $1 AND out_refund_no = $2', [
     shown.mchId,

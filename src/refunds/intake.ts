@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Fen } from '../common/fen.js';
 import { REFUND_COLUMNS } from './refund.view.js';
 
@@ -35,7 +34,7 @@ export const INTAKE_SQL = `
   locked AS MATERIALIZED (
     SELECT a.id, p.id AS order_id,
       coalesce(a.amount_fen, p.paid_fen - p.reserved_fen - p.refunded_fen - p.outside_fen) AS take_fen
-    FROM asked a JOIN payment_order p ON p.id = a.order_id ORDER BY p.id FOR UPDATE OF p),
+    FROM asked a JOIN payment_order p ON p.id = a.order_id ORDER BY p.id FOR NO KEY UPDATE OF p),
   reserved AS (
     UPDATE payment_order o
     SET reserved_fen = o.reserved_fen + l.take_fen, refund_count = o.refund_count + 1, updated_at = c.now
@@ -56,18 +55,3 @@ export const INTAKE_SQL = `
     INSERT INTO refund_event (refund_id, seq, to_state, cause, actor, at)
     SELECT m.id, 1, m.state, 'request', m.created_by, (SELECT tuikuan_now()) FROM made m)
   SELECT ${REFUND_COLUMNS} FROM made r JOIN payment_order o ON o.id = r.order_id`;
-
-/** A digest that is equal for equal requests whatever the order of their keys (design.md 8); hex. */
-export function requestDigest(body: unknown): string {
-  return createHash('sha256').update(canonicalJson(body)).digest('hex');
-}
-
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const entries = Object.entries(value)
-    .filter(([, entry]) => entry !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, entry]) => `${JSON.stringify(key)}:${canonicalJson(entry)}`);
-  return `{${entries.join(',')}}`;
-}

@@ -14,7 +14,8 @@ export interface Rate {
   readonly pausedUntil: Date | null;
   readonly nextProbeAt: Date | null;
   readonly probeRefundId: string | null;
-  readonly releaseBlocked: boolean;
+  /** Refunds blocked by configuration go on from this time; null while none wait for it. */
+  readonly releaseAt: Date | null;
 }
 
 interface RateRow {
@@ -29,14 +30,14 @@ interface RateRow {
   readonly paused_until: Date | null;
   readonly next_probe_at: Date | null;
   readonly probe_refund_id: string | null;
-  readonly release_blocked: boolean;
+  readonly release_at: Date | null;
 }
 
 const LOCK_RATE_SQL = `
   SELECT extract(epoch FROM (SELECT tuikuan_now())) * 1000 AS now_ms, extract(epoch FROM next_slot_at) * 1000 AS next_slot_ms,
     extract(epoch FROM rate_changed_at) * 1000 AS rate_changed_ms, rate_per_second,
     ARRAY(SELECT extract(epoch FROM e) * 1000 FROM unnest(recent_error_at) e ORDER BY e) AS errors_ms,
-    configuration_failures, paused_at, pause_reason, paused_until, next_probe_at, probe_refund_id, release_blocked
+    configuration_failures, paused_at, pause_reason, paused_until, next_probe_at, probe_refund_id, release_at
   FROM merchant_rate WHERE mch_id = $1 FOR UPDATE`;
 
 /** Locks the merchant's rate row: first in the lock order. */
@@ -57,7 +58,7 @@ export async function lockRate(tx: EntityManager, mchId: string): Promise<Rate> 
     pausedUntil: row.paused_until,
     nextProbeAt: row.next_probe_at,
     probeRefundId: row.probe_refund_id,
-    releaseBlocked: row.release_blocked,
+    releaseAt: row.release_at,
   };
 }
 
@@ -79,29 +80,38 @@ const PROVES_CONFIGURATION: readonly SendOutcome[] = ['shown', 'later', 'balance
 const NOTE_SQL = `
   UPDATE merchant_rate SET rate_per_second = $2, rate_changed_at = to_timestamp($3::float8 / 1000),
     recent_error_at = ARRAY(SELECT to_timestamp(e / 1000) FROM unnest($4::float8[]) e), configuration_failures = $5,
-    paused_at = $6, pause_reason = $7, paused_until = $8, next_probe_at = $9, release_blocked = $10
+    paused_at = $6, pause_reason = $7, paused_until = $8, next_probe_at = $9, release_at = $10
   WHERE mch_id = $1`;
+
+const TROUBLED_SQL = `
+  SELECT configuration_failures > 0 OR pause_reason IS NOT NULL AS troubled FROM merchant_rate WHERE mch_id = $1`;
+
+async function isTroubled(tx: EntityManager, mchId: string): Promise<boolean> {
+  const [row] = await tx.query<{ troubled: boolean }[]>(TROUBLED_SQL, [mchId]);
+  return row?.troubled ?? false;
+}
 
 /** A pause began or ended; for the log, after the commit. */
 export type PauseChange = 'configuration' | 'too_many_requests' | 'ended' | null;
 
 /**
  * Notes in the merchant's row what an answer says about its rate and its configuration. Takes the row's lock only where the answer
- * is an error or the claim found something to clear. Three configuration answers in a row pause dispatch; an answer that
+ * is an error or there is something to clear now. Three configuration answers in a row pause dispatch; an answer that
  * proves the configuration, to a send claimed after the pause began, ends it and lets blocked refunds go on.
  */
 export async function noteAnswer(
   tx: EntityManager,
   mchId: string,
-  answer: Pick<SendAnswer, 'outcome' | 'pauseSeconds'>,
-  claim: { readonly claimedAt: Date; readonly rate: Rate; readonly limits: RateLimits },
+  answer: Pick<SendAnswer, 'outcome' | 'pauseSeconds' | 'written'>,
+  claim: { readonly claimedAt: Date; readonly limits: RateLimits },
 ): Promise<PauseChange> {
   const proves = PROVES_CONFIGURATION.includes(answer.outcome);
-  const nothingToClear = claim.rate.configurationFailures === 0 && claim.rate.pauseReason === null;
-  if (!IS_ERROR[answer.outcome] && !(proves && !nothingToClear)) return null;
+  const isError = IS_ERROR[answer.outcome] && answer.written;
+  const counts = isError || answer.outcome === 'configuration';
+  if (!counts && !(proves && (await isTroubled(tx, mchId)))) return null;
   const rate = await lockRate(tx, mchId);
   const now = new Date(rate.nowMs);
-  const slots = IS_ERROR[answer.outcome] ? afterError(rate.slots, rate.nowMs, claim.limits) : rate.slots;
+  const slots = isError ? afterError(rate.slots, rate.nowMs, claim.limits) : rate.slots;
   const { next, change } = pauseAfter(rate, answer, claim.claimedAt, now);
   await tx.query(NOTE_SQL, [
     mchId,
@@ -113,15 +123,20 @@ export async function noteAnswer(
     next.pauseReason,
     next.pausedUntil,
     next.nextProbeAt,
-    next.releaseBlocked,
+    next.releaseAt,
   ]);
   return change;
 }
 
 type Pause = Pick<
   Rate,
-  'configurationFailures' | 'pausedAt' | 'pauseReason' | 'pausedUntil' | 'nextProbeAt' | 'releaseBlocked'
+  'configurationFailures' | 'pausedAt' | 'pauseReason' | 'pausedUntil' | 'nextProbeAt' | 'releaseAt'
 >;
+
+interface PauseAfter {
+  readonly next: Pause;
+  readonly change: PauseChange;
+}
 
 /** The pause fields after an answer; pure. */
 export function pauseAfter(
@@ -129,31 +144,29 @@ export function pauseAfter(
   answer: Pick<SendAnswer, 'outcome' | 'pauseSeconds'>,
   claimedAt: Date,
   now: Date,
-): { readonly next: Pause; readonly change: PauseChange } {
-  const { configurationFailures: failures, pausedAt, pauseReason } = rate;
-  if (answer.outcome === 'configuration') {
-    const pauses = failures + 1 >= CONFIGURATION_FAILURES_MAX && pauseReason !== 'configuration';
-    const next = { ...rate, configurationFailures: failures + 1 };
-    if (!pauses) return { next, change: null };
-    const nextProbeAt = new Date(now.getTime() + PROBE_GAP_SECONDS * 1000);
-    return {
-      next: { ...next, pausedAt: now, pauseReason: 'configuration', pausedUntil: null, nextProbeAt },
-      change: 'configuration',
-    };
-  }
+): PauseAfter {
+  if (answer.outcome === 'configuration') return afterConfiguration(rate, now);
   if (!PROVES_CONFIGURATION.includes(answer.outcome)) return { next: rate, change: null };
-  const cleared = { ...rate, configurationFailures: 0 };
-  if (answer.pauseSeconds > 0 && pauseReason !== 'configuration') {
-    const pausedUntil = new Date(now.getTime() + answer.pauseSeconds * 1000);
-    return {
-      next: { ...cleared, pausedAt: now, pauseReason: 'too_many_requests', pausedUntil },
-      change: 'too_many_requests',
-    };
-  }
-  if (pauseReason !== 'configuration' || pausedAt === null || claimedAt <= pausedAt)
-    return { next: cleared, change: null };
-  return {
-    next: { ...cleared, pausedAt: null, pauseReason: null, pausedUntil: null, nextProbeAt: null, releaseBlocked: true },
-    change: 'ended',
+  const { pausedAt, pauseReason } = rate;
+  const endsPause = pauseReason === 'configuration' && pausedAt !== null && claimedAt > pausedAt;
+  const over = {
+    ...rate,
+    configurationFailures: 0,
+    ...(endsPause && { pausedAt: null, pauseReason: null, pausedUntil: null, nextProbeAt: null, releaseAt: now }),
   };
+  if (answer.pauseSeconds > 0 && over.pauseReason !== 'configuration') {
+    const pausedUntil = new Date(now.getTime() + answer.pauseSeconds * 1000);
+    const change = 'too_many_requests';
+    return { next: { ...over, pausedAt: now, pauseReason: change, pausedUntil }, change };
+  }
+  return { next: over, change: endsPause ? 'ended' : null };
+}
+
+function afterConfiguration(rate: Pause, now: Date): PauseAfter {
+  const next = { ...rate, configurationFailures: rate.configurationFailures + 1 };
+  if (next.configurationFailures < CONFIGURATION_FAILURES_MAX || rate.pauseReason === 'configuration')
+    return { next, change: null };
+  const nextProbeAt = new Date(now.getTime() + PROBE_GAP_SECONDS * 1000);
+  const change = 'configuration';
+  return { next: { ...next, pausedAt: now, pauseReason: change, pausedUntil: null, nextProbeAt }, change };
 }

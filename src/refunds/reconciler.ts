@@ -8,8 +8,8 @@ import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { beginCall, finishCall } from '../orders/gateway-call-log.js';
 import type { Booked, ProofBooking } from './bookings.js';
 import { takeInExternal } from './external-refunds.js';
-import { type ClaimedQuery, claimQueries, RefundInquiry } from './inquiry.js';
-import { QUERIES_PER_SECOND, QUERY_GAPS_SECONDS } from './limits.js';
+import { claimQueries, RefundInquiry, takeQuerySlots } from './inquiry.js';
+import { QUERY_GAPS_SECONDS } from './limits.js';
 import { type ApiVersion, REFUND_GATEWAY, type RefundGateway, type ShownRefund } from './refund-gateway.port.js';
 import { RefundLedger } from './refund-ledger.js';
 
@@ -17,23 +17,23 @@ const POLL_MS = 500;
 const QUERIES_PER_CLAIM = 20;
 const IN_FLIGHT_MAX = 60;
 
+/** Merchants with due queries, the one that has waited longest first. */
 const WORK_SQL = `
-  SELECT m.mch_id FROM merchant m
-  WHERE EXISTS (SELECT 1 FROM refund r WHERE r.mch_id = m.mch_id AND r.next_query_at <= (SELECT tuikuan_now()))`;
-
-/** Hands out query slots, 100/s per merchant over all instances: the first slot and the delay until it, in ms. */
-const QUERY_SLOTS_SQL = `
-  UPDATE merchant_rate q SET next_query_slot_at = greatest(q.next_query_slot_at, c.now) + make_interval(secs => $2::float8 / ${QUERIES_PER_SECOND})
-  FROM (SELECT tuikuan_now() AS now) c WHERE q.mch_id = $1
-  RETURNING greatest(0, extract(epoch FROM q.next_query_slot_at - c.now) * 1000 - $2::float8 * 1000 / ${QUERIES_PER_SECOND}) AS delay_ms`;
+  SELECT m.mch_id FROM merchant m, LATERAL (
+    SELECT r.next_query_at FROM refund r WHERE r.mch_id = m.mch_id AND r.next_query_at <= (SELECT tuikuan_now())
+    ORDER BY r.next_query_at LIMIT 1) d
+  ORDER BY d.next_query_at`;
 
 /** Orders whose refunds are to be listed: WeChat showed trade_state REFUND, perhaps for refunds that are not ours. */
 const LISTINGS_SQL = `
   UPDATE payment_order o SET refunds_query_at = (SELECT tuikuan_now()) + make_interval(secs => ${QUERY_GAPS_SECONDS[3]})
   FROM (SELECT id FROM payment_order WHERE refunds_query_at <= (SELECT tuikuan_now())
-    ORDER BY refunds_query_at LIMIT 10 FOR UPDATE SKIP LOCKED) d, merchant m
+    ORDER BY refunds_query_at LIMIT 10 FOR NO KEY UPDATE SKIP LOCKED) d, merchant m
   WHERE o.id = d.id AND m.mch_id = o.mch_id
-  RETURNING o.id, o.mch_id, o.appid, o.out_trade_no, m.api_version`;
+  RETURNING o.id, o.mch_id, o.appid, o.out_trade_no, m.api_version, o.refunds_query_at AS claim`;
+
+/** An order whose refunds were asked for once more meanwhile stays due. */
+const LISTED_SQL = 'UPDATE payment_order SET refunds_query_at = NULL WHERE id = $1 AND refunds_query_at = $2';
 
 interface Listing {
   readonly id: string;
@@ -41,6 +41,7 @@ interface Listing {
   readonly appid: string;
   readonly out_trade_no: string;
   readonly api_version: ApiVersion;
+  readonly claim: Date;
 }
 
 /**
@@ -91,14 +92,13 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async tick(): Promise<void> {
+    for (const listing of await this.uow.query<Listing>(LISTINGS_SQL, [])) this.track(this.list(listing));
     for (const { mch_id: mchId } of await this.uow.query<{ mch_id: string }>(WORK_SQL, [])) {
-      const room = Math.min(QUERIES_PER_CLAIM, IN_FLIGHT_MAX - this.inFlight.size);
-      if (room <= 0) return;
-      const { queries, delayMs } = await this.uow.run((tx) => claimWithSlots(tx, mchId, room));
-      queries.forEach((query, place) => this.track(this.ask(query, delayMs + (place * 1000) / QUERIES_PER_SECOND)));
+      const count = Math.min(QUERIES_PER_CLAIM, IN_FLIGHT_MAX - this.inFlight.size);
+      if (count <= 0) return;
+      const queries = await this.uow.run((tx) => claimQueries(tx, mchId, { count, only: null }));
+      for (const query of queries) this.track(this.inquiry.ask(this.uow, query).then(() => undefined));
     }
-    const listings = await this.uow.query<Listing>(LISTINGS_SQL, []);
-    for (const listing of listings) this.track(this.list(listing));
   }
 
   private track(work: Promise<void>): void {
@@ -106,11 +106,6 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
       .catch((error: unknown) => log.error('a query could not be booked; it is asked again', { cause: error }))
       .finally(() => this.inFlight.delete(tracked));
     this.inFlight.add(tracked);
-  }
-
-  private async ask(query: ClaimedQuery, delayMs: number): Promise<void> {
-    await sleep(delayMs);
-    await this.inquiry.ask(this.uow, query);
   }
 
   /** Lists all refunds of an order and books each: ours as proof, others as external. */
@@ -125,13 +120,18 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
       mchId: listing.mch_id,
       apiVersion: 'v2',
     } as const;
-    await this.uow.run((tx) => beginCall(tx, call));
+    const delayMs = await this.uow.run(async (tx) => {
+      const slotMs = await takeQuerySlots(tx, listing.mch_id, 1);
+      await beginCall(tx, call);
+      return slotMs;
+    });
+    await sleep(delayMs);
     const answer = await this.gateway.list({ callId, outTradeNo: listing.out_trade_no, ...order });
     for (const shown of answer.refunds) await this.bookListed(shown, callId, listing);
     await this.uow.run(async (tx) => {
       await finishCall(tx, callId, answer);
       if (answer.complete) {
-        await tx.query('UPDATE payment_order SET refunds_query_at = NULL WHERE id = $1', [listing.id]);
+        await tx.query(LISTED_SQL, [listing.id, listing.claim]);
       }
     });
   }
@@ -139,23 +139,11 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
   private async bookListed(shown: ShownRefund, callId: string, listing: Listing): Promise<void> {
     const booked = await this.uow.run(async (tx): Promise<Booked[]> => {
       const taken = await takeInExternal(tx, shown, { callId, apiVersion: listing.api_version });
-      if (taken.result !== 'known') return 'incident' in taken ? [taken] : [];
+      if (taken.result !== 'known') return 'incidents' in taken ? [taken] : [];
       return this.ledger.book(tx, await proofsOf(tx, shown, callId));
     });
     this.ledger.report(booked);
   }
-}
-
-async function claimWithSlots(
-  tx: EntityManager,
-  mchId: string,
-  count: number,
-): Promise<{ queries: ClaimedQuery[]; delayMs: number }> {
-  await tx.query('SELECT 1 FROM merchant_rate WHERE mch_id = $1 FOR UPDATE', [mchId]);
-  const queries = await claimQueries(tx, mchId, { count, only: null });
-  if (queries.length === 0) return { queries, delayMs: 0 };
-  const [rows] = await tx.query<[{ delay_ms: string }[], number]>(QUERY_SLOTS_SQL, [mchId, queries.length]);
-  return { queries, delayMs: Number(rows[0]?.delay_ms ?? 0) };
 }
 
 async function proofsOf(tx: EntityManager, shown: ShownRefund, callId: string): Promise<ProofBooking[]> {

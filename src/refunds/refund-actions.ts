@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Caller } from '../access/caller.js';
 import { assert } from '../common/assert.js';
+import type { Fen } from '../common/fen.js';
 import { newUuid, publicId } from '../common/ids.js';
 import { AppError, type ProblemCode } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
@@ -12,6 +13,7 @@ import { Dispatcher } from './dispatcher.js';
 import { claimQueries, type ClaimedQuery, type Inquired, RefundInquiry } from './inquiry.js';
 import { INTAKE_SQL, type IntakeRow } from './intake.js';
 import { SYNC_WAIT_SECONDS } from './limits.js';
+import type { QueryAnswer } from './refund-gateway.port.js';
 import { RefundLedger } from './refund-ledger.js';
 import { RefundReads } from './refund-reads.js';
 import { RefundTargets } from './refund-targets.js';
@@ -30,6 +32,8 @@ const REFUSALS: Readonly<Record<string, { code: ProblemCode; detail: string }>> 
   amount_exceeds_refundable: { code: 'amount_exceeds_refundable', detail: 'The order has less left than this refund.' },
   refund_count_exceeded: { code: 'refund_count_exceeded', detail: 'The order has as many refunds as WeChat allows.' },
 };
+
+type Move = Pick<MoveBooking, 'to' | 'from' | 'detail' | 'outsideFen'>;
 
 const RETRY_FROM: readonly RefundState[] = ['queued', 'insufficient_balance', 'blocked'];
 
@@ -88,23 +92,16 @@ export class RefundActions {
   ): Promise<RefundRow> {
     const row = await this.reads.get(caller, id);
     if (row.state !== 'mismatch') throw refusal('invalid_state');
-    const { answer } = await this.ask(row);
-    const shownFen =
-      answer.shown?.outRefundNo === row.out_refund_no && answer.shown.refundFen !== Number(row.amount_fen)
-        ? answer.shown.refundFen
-        : null;
+    const other = otherAmount(row, (await this.ask(row)).answer);
     const current = await this.reads.get(caller, id);
     if (current.state !== 'mismatch') return current;
-    await this.move(
-      caller,
-      current,
-      { to: outcome, from: ['mismatch'], detail: { reason, ...(shownFen !== null && { shown_fen: shownFen }) } },
-      async (tx) => {
-        if (shownFen === null || answer.shown?.status === 'closed') return;
-        const counted = outcome === 'succeeded' ? Number(row.amount_fen) : 0;
-        if (shownFen > counted) await this.ledger.bookShownAmount(tx, row.id, shownFen - counted);
-      },
-    );
+    const counted = outcome === 'succeeded' ? Number(row.amount_fen) : 0;
+    await this.move(caller, current, {
+      to: outcome,
+      from: ['mismatch'],
+      detail: { reason, ...(other && { shown_fen: other.shownFen }) },
+      outsideFen: Math.max(0, (other?.movedFen ?? 0) - counted),
+    });
     return this.reads.get(caller, id);
   }
 
@@ -119,8 +116,9 @@ export class RefundActions {
   /** Asks WeChat about one refund, after waiting for its lease and for the spacing of queries. */
   private async ask(row: RefundRow): Promise<Inquired> {
     const inquired = await this.inquiry.ask(this.uow, await this.lease(row));
-    const { outcome, code } = inquired.answer;
+    const { outcome, code, message } = inquired.answer;
     if (outcome === 'shown' || outcome === 'not_found') return inquired;
+    if (code === 'credentials_missing') throw new AppError(code, `${message ?? ''}.`);
     throw new AppError('wechat_unavailable', `WeChat gave no usable answer${code === null ? '' : ` (${code})`}.`);
   }
 
@@ -133,16 +131,15 @@ export class RefundActions {
     throw new AppError('temporarily_unavailable', 'The refund is being worked on; its turn did not come in time.');
   }
 
-  /** Makes a waiting refund due now; of a paused merchant it becomes the next probe. */
+  /** Makes a waiting refund due now; of a paused merchant it becomes the next probe, and no other goes out in its place. */
   private async hurry(caller: Caller, row: RefundRow): Promise<void> {
-    if (row.state === 'blocked') {
-      await this.uow.run((tx) => tx.query(NEXT_PROBE_SQL, [row.mch_id, row.id]));
-      return this.move(caller, row, { to: 'queued', from: ['blocked'] });
-    }
-    await this.uow.run(async (tx) => {
+    const booked = await this.uow.run(async (tx) => {
       await tx.query(NEXT_PROBE_SQL, [row.mch_id, row.id]);
+      if (row.state === 'blocked') return this.moveIn(tx, caller, row, { to: 'queued', from: ['blocked'] });
       await tx.query(DUE_NOW_SQL, [row.id]);
+      return [];
     });
+    this.ledger.report(booked);
   }
 
   private async queueAgain(caller: Caller, row: RefundRow): Promise<void> {
@@ -151,30 +148,21 @@ export class RefundActions {
     await this.move(caller, row, { to: 'queued', from: ['rejected'] });
   }
 
-  private async move(
-    caller: Caller,
-    row: RefundRow,
-    move: Pick<MoveBooking, 'to' | 'from' | 'detail'>,
-    more?: (tx: EntityManager) => Promise<void>,
-  ): Promise<void> {
-    const booked = await this.uow.run(async (tx): Promise<Booked[]> => {
-      const done = await this.ledger.book(tx, [
-        {
-          kind: 'move',
-          refundId: row.id,
-          orderId: row.order_id,
-          cause: 'operator',
-          sourceId: null,
-          actor: caller.id,
-          ...move,
-        },
-      ]);
-      const [first] = done;
-      if (first?.result === 'refused') throw refusal(first.reason ?? 'invalid_state');
-      await more?.(tx);
-      return done;
-    });
-    this.ledger.report(booked);
+  private async move(caller: Caller, row: RefundRow, move: Move): Promise<void> {
+    this.ledger.report(await this.uow.run((tx) => this.moveIn(tx, caller, row, move)));
+  }
+
+  private async moveIn(tx: EntityManager, caller: Caller, row: RefundRow, move: Move): Promise<Booked[]> {
+    const booking = {
+      kind: 'move',
+      refundId: row.id,
+      orderId: row.order_id,
+      cause: 'operator',
+      sourceId: null,
+    } as const;
+    const booked = await this.ledger.book(tx, [{ ...booking, actor: caller.id, ...move }]);
+    if (booked[0]?.result === 'refused') throw refusal(booked[0].reason ?? 'invalid_state');
+    return booked;
   }
 
   private async replaceClosed(
@@ -183,8 +171,7 @@ export class RefundActions {
   ): Promise<{ readonly refund: RefundRow; readonly created: boolean }> {
     if (closed.source !== 'api') throw refusal('invalid_state');
     if (closed.replaced_by !== null) return { refund: await this.replacementOf(caller, closed), created: false };
-    const { answer } = await this.ask(closed);
-    if (answer.shown?.status !== 'closed') {
+    if (!isProvenClosed(await this.ask(closed))) {
       throw new AppError('invalid_state', 'WeChat does not show this refund as closed.');
     }
     const refused = await this.targets.refusal(closed.order_id, Number(closed.amount_fen));
@@ -234,6 +221,17 @@ export class RefundActions {
   }
 }
 
+/** WeChat's signed word, equal to our row in every id and amount, that this refund is closed. */
+function isProvenClosed({ answer, booked }: Inquired): boolean {
+  return answer.shown?.status === 'closed' && booked?.to === 'closed' && booked.result !== 'refused';
+}
+
+/** What WeChat shows under this number with another amount than ours, and how much of it has moved; null when it does not. */
+function otherAmount(row: RefundRow, { shown }: QueryAnswer): { shownFen: Fen; movedFen: Fen } | null {
+  if (shown?.outRefundNo !== row.out_refund_no || shown.refundFen === Number(row.amount_fen)) return null;
+  return { shownFen: shown.refundFen, movedFen: shown.status === 'closed' ? 0 : shown.refundFen };
+}
+
 function refusal(reason: string): AppError {
   const known = REFUSALS[reason];
   assert(known, `the refusal ${reason} has an answer`);
@@ -242,9 +240,9 @@ function refusal(reason: string): AppError {
 
 /** Lock order: order, then refund. */
 const LOCK_UNREPLACED_SQL = `
-  WITH o AS MATERIALIZED (SELECT id FROM payment_order WHERE id = $2 FOR UPDATE)
+  WITH o AS MATERIALIZED (SELECT id FROM payment_order WHERE id = $2 FOR NO KEY UPDATE)
   SELECT r.id FROM o JOIN refund r ON r.order_id = o.id
-  WHERE r.id = $1 AND r.state = 'closed' AND r.replaced_by IS NULL FOR UPDATE OF r`;
+  WHERE r.id = $1 AND r.state = 'closed' AND r.replaced_by IS NULL FOR NO KEY UPDATE OF r`;
 
 const NEXT_PROBE_SQL = `
   UPDATE merchant_rate SET probe_refund_id = $2, next_probe_at = (SELECT tuikuan_now())

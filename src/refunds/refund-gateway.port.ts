@@ -49,6 +49,8 @@ interface AnswerFacts {
 /** A judged answer to a send. `shown` stands for outcome shown only, and is not yet compared with our row. */
 export interface SendAnswer extends AnswerFacts {
   readonly outcome: SendOutcome;
+  /** False when for certain not a byte of the request left. */
+  readonly written: boolean;
   readonly shown: ShownRefund | null;
   /** Seconds this merchant must not send (INVALID_REQ_TOO_MUCH); 0 for none. */
   readonly pauseSeconds: number;
@@ -112,11 +114,7 @@ export interface RepairRequest {
 /** A refund request that is signed and ready, holding an open idle connection. Exactly one of the two methods is called, once. */
 export interface PreparedSend {
   /** Null when the request can be written now; else why it cannot (credentials missing, no connection): then only release. */
-  readonly obstacle: {
-    readonly outcome: 'not_sent' | 'configuration';
-    readonly code: string;
-    readonly message: string;
-  } | null;
+  readonly obstacle: SendAnswer | null;
   /** Writes the request and judges the answer. Never throws: everything after the first byte is at least `unknown`. */
   send(): Promise<SendAnswer>;
   /** Writes nothing and gives the connection back. */

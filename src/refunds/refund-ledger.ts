@@ -1,16 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { assert } from '../common/assert.js';
-import type { Fen } from '../common/fen.js';
-import { incident } from '../common/log.js';
+import { incident, log } from '../common/log.js';
 import { Settings } from '../config/settings.js';
+import type { UnitOfWork } from '../database/unit-of-work.js';
 import type { AnyBooking, Booked, LockedOrder, LockedRefund } from './bookings.js';
 import type { Change } from './change.js';
 import { decide } from './decide.js';
 import { refusedMove } from './decide-move.js';
 import { BOOK_SQL, LOCK_SQL, lockedOrderOf, lockedRefundOf, recordOf, type LockedRow } from './ledger-rows.js';
 import { hasRoom, moveMoney, refundableFen } from './money.js';
-import { REFUND_STATES, type RefundState } from './states.js';
+import { isOurMove, REFUND_STATES, type RefundState } from './states.js';
 import { settleWaitingNotices } from './waiting-notices.js';
 
 interface EventRow {
@@ -63,14 +63,27 @@ export class RefundLedger {
       ),
       JSON.stringify(batch.events),
     ]);
-    await settleWaitingNotices(tx, bookings);
+    await settleWaitingNotices(tx, bookings, booked);
     return booked;
+  }
+
+  /**
+   * Books a batch in one unit of work; when that fails, for instance on an order somebody holds, each booking in a unit of its own, so
+   * that one does not delay the others. What fails alone is logged and left as it is. Reports incidents.
+   */
+  async bookEach(uow: UnitOfWork, bookings: readonly AnyBooking[]): Promise<void> {
+    try {
+      this.report(await uow.run((tx) => this.book(tx, bookings)));
+    } catch (cause) {
+      if (bookings.length === 1) log.error('a booking failed', { refundId: bookings[0]?.refundId, cause });
+      else for (const booking of bookings) await this.bookEach(uow, [booking]);
+    }
   }
 
   /** Reports the incidents of a committed booking: one error line and one counter each. */
   report(booked: readonly Booked[]): void {
-    for (const { refundId, incident: code, from, to, reason } of booked) {
-      if (code !== null) incident(code, { refundId, from, to, ...(reason !== undefined && { reason }) });
+    for (const { refundId, incidents, from, to, reason } of booked) {
+      for (const code of incidents) incident(code, { refundId, from, to, ...(reason !== undefined && { reason }) });
     }
   }
 
@@ -95,18 +108,24 @@ export class RefundLedger {
     const from = refund.state;
     const change = this.withRoom(order, refund, booking, decide(refund, order, booking, batch.now));
     const { state: to = from } = change.fields;
-    const overPaid = to !== from && this.moveMoney(order, refund, to);
+    assert(to === from || booking.kind === 'proof' || isOurMove(from, to), `${from} → ${to} is an edge`);
+    const overPaid = to !== from && this.moveMoney(order, refund, booking, to);
     Object.assign(refund, change.fields);
     if (change.freesSpacing) batch.spacingFreed.add(order.id);
-    const incidentCode = change.event?.incident ?? (overPaid ? 'more_than_paid' : null);
-    if (change.event) batch.events.push(eventRow(booking, refund, from, { ...change.event, incident: incidentCode }));
+    const incidents = [change.event?.incident, overPaid ? 'more_than_paid' : null].filter(
+      (code) => typeof code === 'string',
+    );
+    if (change.event) batch.events.push(eventRow(booking, refund, from, { detail: change.event.detail, incidents }));
     assert(to === from || change.event, 'every change of state has its event');
-    return { refundId: refund.id, result: change.result, reason: change.reason, from, to, incident: incidentCode };
+    return { refundId: refund.id, result: change.result, reason: change.reason, from, to, incidents };
   }
 
   /** Moves the refund's money and says whether the order has now given more than was paid. */
-  private moveMoney(order: LockedOrder, refund: LockedRefund, to: RefundState): boolean {
+  private moveMoney(order: LockedOrder, refund: LockedRefund, booking: AnyBooking, to: RefundState): boolean {
     refund.bookedOutside = moveMoney(order, refund, to, this.settings.refundsPerOrderMax);
+    const outsideFen = booking.kind === 'move' && refund.outsideShownFen === null ? (booking.outsideFen ?? 0) : 0;
+    if (outsideFen > 0) refund.outsideShownFen = outsideFen;
+    order.outsideFen += outsideFen;
     return order.reservedFen + order.refundedFen + order.outsideFen > order.paidFen;
   }
 
@@ -117,11 +136,6 @@ export class RefundLedger {
     const reservesAgain = REFUND_STATES[refund.state].money === 'released' && REFUND_STATES[to].money === 'reserved';
     if (!reservesAgain || hasRoom(order, refund.amountFen, this.settings.refundsPerOrderMax)) return change;
     return refusedMove(refund.amountFen > refundableFen(order) ? 'amount_exceeds_refundable' : 'refund_count_exceeded');
-  }
-
-  /** Adds what WeChat shows under a refund's number with another amount to the order's outside money; kept on the refund. */
-  async bookShownAmount(tx: EntityManager, refundId: string, shownFen: Fen): Promise<void> {
-    await tx.query(SHOWN_AMOUNT_SQL, [refundId, shownFen]);
   }
 }
 
@@ -137,7 +151,7 @@ function eventRow(
   booking: AnyBooking,
   refund: LockedRefund,
   from: RefundState,
-  event: { readonly incident: string | null; readonly detail: Readonly<Record<string, unknown>> },
+  event: { readonly incidents: readonly string[]; readonly detail: Readonly<Record<string, unknown>> },
 ): EventRow {
   refund.version += 1;
   return {
@@ -148,13 +162,7 @@ function eventRow(
     cause: booking.cause,
     source_id: booking.sourceId,
     actor: booking.actor ?? null,
-    incident: event.incident,
-    detail: event.detail,
+    incident: event.incidents[0] ?? null,
+    detail: event.incidents.length > 1 ? { ...event.detail, incidents: event.incidents } : event.detail,
   };
 }
-
-/** Counts once: a second resolve of the same sight changes nothing. Runs after `book` has locked order and refund. */
-const SHOWN_AMOUNT_SQL = `
-  WITH marked AS (
-    UPDATE refund SET outside_shown_fen = $2::bigint WHERE id = $1 AND outside_shown_fen IS NULL RETURNING order_id)
-  UPDATE payment_order o SET outside_fen = o.outside_fen + $2::bigint FROM marked m WHERE o.id = m.order_id`;

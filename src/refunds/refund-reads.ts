@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { uuidOf } from '../common/ids.js';
@@ -30,8 +30,15 @@ const LIST_SQL = `
 
 /** Reads refunds within a caller's scope; another app's refund is not there. */
 @Injectable()
-export class RefundReads {
+export class RefundReads implements OnModuleDestroy {
+  private stopping = false;
+
   constructor(private readonly uow: UnitOfWork) {}
+
+  /** Whoever waits is answered with the refund as it is. */
+  onModuleDestroy(): void {
+    this.stopping = true;
+  }
 
   /** The row behind a public id; AppError refund_not_found. */
   async get(caller: Caller, id: string): Promise<RefundRow> {
@@ -63,10 +70,11 @@ export class RefundReads {
     return pageOf(rows, range.limit, refundView, (row) => row.id);
   }
 
-  /** The refund once it has left queued and submitting, or as it is after `seconds`. */
+  /** The refund once it has left queued and submitting, or as it is after `seconds` or when the service stops. */
   async waitFor(row: RefundRow, seconds: number): Promise<RefundRow> {
     let current = row;
-    for (let rest = seconds * 1000; rest > 0 && WAITED_OUT.includes(current.state); rest -= POLL_MS) {
+    const waits = (): boolean => !this.stopping && WAITED_OUT.includes(current.state);
+    for (let rest = seconds * 1000; rest > 0 && waits(); rest -= POLL_MS) {
       await sleep(POLL_MS);
       current = (await this.uow.query<RefundRow>(GET_SQL, [row.id, null]))[0] ?? current;
     }

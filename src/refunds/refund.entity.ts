@@ -11,7 +11,7 @@ import { PaymentOrder } from '../orders/payment-order.entity.js';
   `state IN ('queued', 'insufficient_balance', 'submitting', 'outcome_unknown', 'accepted', 'abnormal', 'blocked', 'mismatch', 'succeeded', 'closed', 'rejected', 'canceled')`,
 )
 @Check('refund_source_check', `source IN ('api', 'external')`)
-@Check('refund_doubt_check', `in_doubt_since IS NULL OR state NOT IN ('rejected', 'canceled')`)
+@Check('refund_doubt_check', `in_doubt_since IS NULL OR state NOT IN ('closed', 'rejected', 'canceled')`)
 @Check('refund_lease_check', `(lease_token IS NULL) = (lease_until IS NULL)`)
 @Check('refund_attempt_check', `next_attempt_at IS NULL OR state IN ('queued', 'insufficient_balance')`)
 @Check('refund_api_version_check', `api_version IN ('v2', 'v3')`)

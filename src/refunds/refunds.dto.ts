@@ -16,7 +16,8 @@ import {
 } from 'class-validator';
 import { AMOUNT_MAX_FEN } from '../common/fen.js';
 import { IsMetadata, Optional } from '../common/http/validators.js';
-import { ListQuery } from '../common/http/paging.js';
+import { AmountListQuery } from '../common/http/paging.js';
+import { APPID, MCH_ID, OUT_REFUND_NO, OUT_TRADE_NO, WECHAT_NUMBER } from '../common/wire-names.js';
 
 export class RefundItemDto {
   /** Your own order line or product number; never sent to WeChat. */
@@ -44,20 +45,20 @@ export class CreateRefundDto {
   order?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z_\-|*]{6,32}$/)
+  @Matches(OUT_TRADE_NO)
   out_trade_no?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   transaction_id?: string;
 
   /** Narrows the search when two merchants have such an order. */
   @Optional()
-  @Matches(/^[0-9]{8,32}$/)
+  @Matches(MCH_ID)
   mch_id?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z_-]{1,32}$/)
+  @Matches(APPID)
   appid?: string;
 
   /** Fen; left out: all that can still be refunded. */
@@ -69,7 +70,7 @@ export class CreateRefundDto {
 
   /** Your own number of this refund; a repeat with it never refunds twice. Left out: the refund's id. */
   @Optional()
-  @Matches(/^[0-9A-Za-z_\-|*@]{1,64}$/)
+  @Matches(OUT_REFUND_NO)
   out_refund_no?: string;
 
   /** The payer sees it. */
@@ -150,7 +151,7 @@ export class RepairRefundDto {
   bank_type?: string;
 
   @Optional()
-  @Matches(/^[0-9]{8,32}$/)
+  @Matches(MCH_ID)
   bank_account?: string;
 
   @Optional()
@@ -159,13 +160,13 @@ export class RepairRefundDto {
   real_name?: string;
 }
 
-export class ListRefundsQuery extends ListQuery {
+export class ListRefundsQuery extends AmountListQuery {
   @Optional()
-  @Matches(/^[0-9]{8,32}$/)
+  @Matches(MCH_ID)
   mch_id?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z_-]{1,32}$/)
+  @Matches(APPID)
   appid?: string;
 
   @Optional()
@@ -173,15 +174,15 @@ export class ListRefundsQuery extends ListQuery {
   order?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z_\-|*]{6,32}$/)
+  @Matches(OUT_TRADE_NO)
   out_trade_no?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z_\-|*@]{1,64}$/)
+  @Matches(OUT_REFUND_NO)
   out_refund_no?: string;
 
   @Optional()
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   refund_id?: string;
 
   /** Comma list of public statuses. */

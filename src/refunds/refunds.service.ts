@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
-import { assert } from '../common/assert.js';
 import type { Fen } from '../common/fen.js';
 import { newUuid, publicId } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
+import { requestDigest } from '../common/request-digest.js';
 import { Settings } from '../config/settings.js';
 import { constraintOf, isLockTimeout, UnitOfWork } from '../database/unit-of-work.js';
 import { Dispatcher } from './dispatcher.js';
-import { INTAKE_SQL, type IntakeRow, requestDigest } from './intake.js';
+import { INTAKE_SQL, type IntakeRow } from './intake.js';
 import { REFUND_COLUMNS, type RefundRow } from './refund.view.js';
 import { type RefundTarget, RefundTargets } from './refund-targets.js';
 
@@ -154,10 +154,14 @@ export class RefundsService {
 
   /** Says why the guard refused; reserves once more when its reason has gone meanwhile. */
   private async explain(target: RefundTarget, wish: RefundWish, row: IntakeRow): Promise<RefundRow> {
-    const refusal = await this.targets.refusal(target.id, wish.amount ?? null);
+    const reason = (): Promise<AppError | null> => this.targets.refusal(target.id, wish.amount ?? null);
+    const refusal = await reason();
     if (refusal) throw refusal;
     const refund = await this.reserve(row);
-    assert(refund, `the guard of order ${target.id} has a reason`);
+    if (!refund) {
+      const detail = 'The order is being changed by other requests.';
+      throw (await reason()) ?? new AppError('temporarily_unavailable', detail);
+    }
     this.dispatcher.wake();
     return refund;
   }

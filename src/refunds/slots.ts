@@ -33,6 +33,8 @@ const OLD_ORDER_GAP_MS = 60_000 / (5000 * SAFETY);
 const LEAD_MS = 25;
 /** Slots are handed out at most this far ahead, so a slow-down takes hold within half a second. */
 const HORIZON_MS = 500;
+/** No slot is handed out this far ahead, not even at one a second. */
+const SET_BACK_MS = 3000;
 
 /** The rate in force at `nowMs`, after start-up, doubling and slow-down. */
 export function currentRate(
@@ -64,7 +66,7 @@ export function afterError(state: RateState, nowMs: number, limits: RateLimits):
 
 /** How many slots may be handed out now: at most 15, none beyond the horizon. */
 export function slotsToHandOut(state: Pick<RateState, 'nextSlotMs' | 'ratePerSecond'>, nowMs: number): number {
-  const firstMs = Math.max(state.nextSlotMs, nowMs + LEAD_MS);
+  const firstMs = firstSlotMs(state, nowMs);
   const roomMs = nowMs + HORIZON_MS - firstMs;
   if (roomMs <= 0) return 0;
   return Math.min(SLOTS_PER_CLAIM_MAX, Math.floor(roomMs / gapMs(state.ratePerSecond)) + 1);
@@ -76,7 +78,7 @@ export function handOutSlots(
   nowMs: number,
   olderThanMonth: readonly boolean[],
 ): { readonly slotsMs: readonly number[]; readonly nextSlotMs: number } {
-  let nextSlotMs = Math.max(state.nextSlotMs, nowMs + LEAD_MS);
+  let nextSlotMs = firstSlotMs(state, nowMs);
   const slotsMs = olderThanMonth.map((old) => {
     const slotMs = nextSlotMs;
     const gap = gapMs(state.ratePerSecond);
@@ -84,6 +86,15 @@ export function handOutSlots(
     return slotMs;
   });
   return { slotsMs, nextSlotMs };
+}
+
+/**
+ * The first slot that is left. One far ahead stems from a database clock that was set back: the last slot is then at most a second
+ * behind us, and waiting a second keeps any rolling second whole.
+ */
+function firstSlotMs(state: Pick<RateState, 'nextSlotMs'>, nowMs: number): number {
+  const nextSlotMs = state.nextSlotMs > nowMs + SET_BACK_MS ? nowMs + SECOND_MS : state.nextSlotMs;
+  return Math.max(nextSlotMs, nowMs + LEAD_MS);
 }
 
 function gapMs(ratePerSecond: number): number {

@@ -87,7 +87,7 @@ function eventEntry(row: EventRow): TimelineEntry {
     kind: 'event',
     title: row.incident === null ? moved : `${moved} (incident: ${row.incident})`,
     detail: { cause: row.cause, ...(row.actor !== null && { actor: row.actor }), ...row.detail },
-    ref: row.source_id,
+    ref: row.cause === 'notice' && row.source_id !== null ? publicId('notification', row.source_id) : row.source_id,
   };
 }
 

@@ -77,7 +77,7 @@ export class OrderGatewayByVersion implements OrderGateway {
   }
 
   signPayment(order: PrepaidOrder): Promise<PaymentParameters> {
-    return this.of(order).signPayment(order);
+    return (order.signType === 'RSA' ? this.v3 : this.v2).signPayment(order);
   }
 
   query(request: OrderQuery): Promise<OrderQueryAnswer> {

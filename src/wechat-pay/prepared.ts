@@ -3,12 +3,13 @@ import type { Connection, Exchange, Outgoing } from './connections.js';
 
 /** A send that cannot be made, and says why. */
 export function obstructed(outcome: 'not_sent' | 'configuration', code: string, message: string): PreparedSend {
-  const answer: SendAnswer = { outcome, code, message, shown: null, fields: null, pauseSeconds: 0, durationMs: 0 };
-  return { obstacle: { outcome, code, message }, send: () => Promise.resolve(answer), release: () => undefined };
+  const nothing = { shown: null, fields: null, pauseSeconds: 0, durationMs: 0, written: false } as const;
+  const answer: SendAnswer = { ...nothing, outcome, code, message };
+  return { obstacle: answer, send: () => Promise.resolve(answer), release: () => undefined };
 }
 
 function notWritten({ reason, durationMs }: Extract<Exchange, { answered: false }>): SendAnswer {
-  const nothing = { shown: null, fields: null, pauseSeconds: 0 } as const;
+  const nothing = { shown: null, fields: null, pauseSeconds: 0, written: false } as const;
   return { ...nothing, outcome: 'not_sent', code: 'not_connected', message: reason, durationMs };
 }
 

@@ -2,6 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { log } from '../log.js';
 import { AppError, type Problem, problemOf, type ProblemCode } from '../problem.js';
+import { pathOf } from './server.js';
 
 /** An answer outside problem+json, for callers that expect another form. */
 export interface OtherForm {
@@ -32,9 +33,12 @@ export class ErrorFilter implements ExceptionFilter {
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
-    const request = http.getRequest<FastifyRequest>();
-    const reply = http.getResponse<FastifyReply>();
-    const other = this.otherForms.find(({ prefix }) => request.url.startsWith(prefix));
+    this.answer(error, http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>());
+  }
+
+  /** Also for what the framework refuses before any route is known. */
+  answer(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const other = this.otherForms.find(({ prefix }) => pathOf(request).startsWith(prefix));
     if (other) {
       const { status, contentType, body } = other.answer(error, {
         contentType: request.headers['content-type'] ?? '',

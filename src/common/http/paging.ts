@@ -1,6 +1,6 @@
-import { IsISO8601, Matches } from 'class-validator';
+import { Matches } from 'class-validator';
 import { AppError } from '../problem.js';
-import { Optional } from './validators.js';
+import { IsTime, Optional } from './validators.js';
 
 const LIMIT_DEFAULT = 20;
 
@@ -18,14 +18,17 @@ export class ListQuery {
 
   /** RFC 3339. */
   @Optional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsTime()
   created_gte?: string;
 
   /** RFC 3339. */
   @Optional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsTime()
   created_lt?: string;
+}
 
+/** What lists of rows with an amount take beside that. */
+export class AmountListQuery extends ListQuery {
   /** Fen. */
   @Optional()
   @Matches(/^(0|[1-9][0-9]{0,12})$/, { message: 'amount_gte must be a whole number of fen' })
@@ -57,7 +60,7 @@ export interface Page<View> {
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Reads the common parameters; `key` says what the cursor must hold. AppError validation_failed for a cursor that is none. */
-export function rangeOf(query: ListQuery, key: RegExp = UUID): Range {
+export function rangeOf(query: ListQuery & Partial<AmountListQuery>, key: RegExp = UUID): Range {
   return {
     limit: Number(query.limit ?? LIMIT_DEFAULT),
     before: query.cursor === undefined ? null : keyOfCursor(query.cursor, key),

@@ -14,9 +14,10 @@ export const SERVER_OPTIONS = {
   requestTimeout: 10_000,
   connectionTimeout: 0,
   keepAliveTimeout: 5000,
-  maxRequestsPerSocket: 1000,
   return503OnClosing: true,
   trustProxy: false,
+  // Longer than any id of ours: an overlong one is an unknown one.
+  routerOptions: { maxParamLength: 8 * 1024 },
   http: {
     headersTimeout: 5000,
     requestTimeout: 10_000,
@@ -27,7 +28,9 @@ export const SERVER_OPTIONS = {
   },
 } as const;
 
-export const CONNECTIONS_MAX = 1024;
+const CONNECTIONS_MAX = 1024;
+const REQUESTS_PER_SOCKET_MAX = 1000;
+const HEADERS_MAX = 200;
 
 /**
  * What holds for every request before a route sees it: one of each decisive header, raw bytes for callbacks, strict JSON for the rest,
@@ -35,10 +38,11 @@ export const CONNECTIONS_MAX = 1024;
  */
 export function prepareServer(fastify: FastifyInstance, rawPrefix: string): void {
   fastify.server.maxConnections = CONNECTIONS_MAX;
+  fastify.server.maxRequestsPerSocket = REQUESTS_PER_SOCKET_MAX;
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('*', { parseAs: 'buffer' }, (request, body, done) => {
     const bytes = body as Buffer;
-    if (request.url.startsWith(rawPrefix)) return done(null, bytes);
+    if (pathOf(request).startsWith(rawPrefix)) return done(null, bytes);
     try {
       assertJson(request.headers['content-type'] ?? '');
       done(null, readJsonBody(bytes));
@@ -47,11 +51,7 @@ export function prepareServer(fastify: FastifyInstance, rawPrefix: string): void
     }
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.headers({
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      'x-request-id': request.id,
-    });
+    void reply.headers(headersOfEvery(request.id));
     done(refusalOf(request.raw));
   });
   fastify.addHook('onResponse', (request, reply, done) => {
@@ -68,8 +68,23 @@ export function prepareServer(fastify: FastifyInstance, rawPrefix: string): void
   });
 }
 
+/** The route a request has reached, else its path as it was sent: what decides the form of its body and of its refusal. */
+export function pathOf(request: { readonly url: string; readonly routeOptions?: { readonly url?: string } }): string {
+  return request.routeOptions?.url ?? request.url;
+}
+
+/** Headers of every answer. */
+export function headersOfEvery(requestId: string): Readonly<Record<string, string>> {
+  return { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-request-id': requestId };
+}
+
+/** What is refused before a route sees it; faults.md 2.8. */
 function refusalOf(request: IncomingMessage): AppError | undefined {
   const names = request.rawHeaders.filter((_, place) => place % 2 === 0).map((name) => name.toLowerCase());
+  if (names.length > HEADERS_MAX) return new AppError('validation_failed', 'Too many headers.', { status: 431 });
+  if (request.url?.startsWith('/') !== true) return new AppError('validation_failed', 'The target must be a path.');
+  if (request.headers.host === undefined) return new AppError('validation_failed', 'The header host is needed.');
+  if (request.headers.upgrade !== undefined) return new AppError('validation_failed', 'No other protocol is spoken.');
   const doubled = names.find((name, place) => ONCE.test(name) && names.indexOf(name) !== place);
   if (doubled !== undefined) return new AppError('validation_failed', `The header ${doubled} stands twice.`);
   const encoding = request.headers['content-encoding'];

@@ -5,6 +5,29 @@ export function Optional(): PropertyDecorator {
   return ValidateIf((_object: unknown, value: unknown) => value !== undefined);
 }
 
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$/;
+
+/** A moment as RFC 3339 has it: date, time with seconds, and an offset, so that nobody's own time zone is guessed. */
+export function IsTime(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isTime',
+    validator: {
+      validate: isTime,
+      defaultMessage: () =>
+        '$property must be an RFC 3339 time with seconds and offset, such as 2026-01-31T08:00:00+08:00',
+    },
+  });
+}
+
+/** True for a moment that exists; 31 February and 24:61 do not. */
+export function isTime(value: unknown): boolean {
+  if (typeof value !== 'string' || !RFC_3339.test(value) || value.startsWith('0000')) return false;
+  const day = new Date(`${value.slice(0, 10)}T00:00:00Z`);
+  return (
+    !Number.isNaN(Date.parse(value)) && !Number.isNaN(day.getTime()) && day.toISOString().startsWith(value.slice(0, 10))
+  );
+}
+
 const METADATA_KEYS_MAX = 20;
 const METADATA_KEY_LENGTH_MAX = 40;
 const METADATA_VALUE_LENGTH_MAX = 500;

@@ -29,7 +29,7 @@ const ABOUT_CERTIFICATE = /ssl certificate|证书/i;
 export function readAnswer(exchange: Exchange, key: string, signType: SignType): Reading {
   if (!exchange.answered) return nothing(null, exchange.reason);
   const { status, body } = exchange;
-  const code = `HTTP_${status}`;
+  const code = `http_${status}`;
   if (status >= 300 && status < 400) return nothing(code, 'a redirect, not followed');
   const head = body.subarray(0, 4096).toString('utf8');
   if (HTML.test(head)) return readPage(code, head);
@@ -46,14 +46,19 @@ function nothing(code: string | null, message: string): Reading {
 
 function readPage(code: string, text: string): Reading {
   if (!ABOUT_CERTIFICATE.test(text)) return nothing(code, 'an HTML page');
-  return { kind: 'turned_away', code: 'CERT_PAGE', message: 'a page about the client certificate', fields: null };
+  return {
+    kind: 'turned_away',
+    code: 'certificate_page',
+    message: 'a page about the client certificate',
+    fields: null,
+  };
 }
 
 function readFields(fields: Fields, key: string, signType: SignType): Reading {
   const of = (name: string): string => fields.get(name) ?? '';
   if (of('return_code') === 'FAIL')
-    return { kind: 'turned_away', code: 'RETURN_FAIL', message: of('return_msg'), fields };
-  if (!verifies(fields, key, signType)) return nothing('BAD_SIGN', 'the sign does not verify');
+    return { kind: 'turned_away', code: 'return_fail', message: of('return_msg'), fields };
+  if (!verifies(fields, key, signType)) return nothing('bad_sign', 'the sign does not verify');
   if (of('return_code') !== 'SUCCESS') return nothing(null, 'no return_code');
   if (of('result_code') === 'SUCCESS') return { kind: 'success', fields };
   if (of('result_code') !== 'FAIL') return nothing(null, 'no result_code');
@@ -76,7 +81,7 @@ export function factsOf(
 
 /** The outcome of a refund request. SUCCESS means accepted, no more. */
 export function judgeSend(reading: Reading, durationMs: number): SendAnswer {
-  const facts = { ...factsOf(reading, durationMs), shown: null, pauseSeconds: 0 };
+  const facts = { ...factsOf(reading, durationMs), shown: null, pauseSeconds: 0, written: true };
   switch (reading.kind) {
     case 'nothing':
       return { ...facts, outcome: 'unknown' };

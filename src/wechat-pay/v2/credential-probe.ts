@@ -59,7 +59,7 @@ function notProven(kind: ProbeResult['kind'], message: string): ProbeResult {
 
 function resultOf(kind: ProbeResult['kind'], reading: Reading): ProbeResult {
   if (reading.kind === 'nothing') {
-    const wrongKey = reading.code === 'BAD_SIGN' && kind === 'api_v2_key';
+    const wrongKey = reading.code === 'bad_sign' && kind === 'api_v2_key';
     if (!wrongKey) return { kind, result: 'not_proven', wechatCode: reading.code, message: reading.message };
     return { kind, result: 'wrong', wechatCode: reading.code, message: 'the answer is signed with another key' };
   }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { plainToInstance } from 'class-transformer';
-import { IsIn, IsOptional, Matches, validateSync } from 'class-validator';
+import { Equals, IsIn, IsOptional, Matches, validateSync } from 'class-validator';
 import { fenFromText } from '../../common/fen.js';
 import type { Secret } from '../../common/secret.js';
-import type { KeyPairInTime, MerchantAccount } from '../../merchants/merchant-account.js';
+import { keysOf, type KeyInTime, type MerchantAccount } from '../../merchants/merchant-account.js';
 import type { ShownPayment } from '../../orders/order-gateway.port.js';
 import type { ShownRefund, ShownStatus } from '../../refunds/refund-gateway.port.js';
 import { NoticeUnreadable } from '../notice-unreadable.js';
@@ -12,9 +12,9 @@ import { openReqInfo } from './req-info.js';
 import { type Fields, signTypeOf, verifies } from './signature.js';
 import { fromBeijing } from './times.js';
 import { readXml } from './xml.js';
+import { APPID, OUT_REFUND_NO, WECHAT_NUMBER } from '../../common/wire-names.js';
 
 const FEN = /^(0|[1-9][0-9]{0,12})$/;
-const NUMBER = /^[0-9A-Za-z_\-|*@]{1,64}$/;
 
 /** WeChat's words for a refund, in notices and queries; FAIL only in old documents. */
 export const V2_REFUND_STATUS: Readonly<Record<string, ShownStatus>> = {
@@ -27,16 +27,16 @@ export const V2_REFUND_STATUS: Readonly<Record<string, ShownStatus>> = {
 
 /** The decrypted req_info of a refund notice: only what decides is mandatory, other fields may come and go. */
 export class RefundNoticeFields {
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   transaction_id: string;
 
   @Matches(/^[0-9A-Za-z_\-|*]{1,32}$/)
   out_trade_no: string;
 
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   refund_id: string;
 
-  @Matches(NUMBER)
+  @Matches(OUT_REFUND_NO)
   out_refund_no: string;
 
   @Matches(FEN)
@@ -58,6 +58,30 @@ export class RefundNoticeFields {
   refund_recv_accout?: string;
 }
 
+/** The signed fields of a payment notice: only what decides is mandatory. */
+export class PaymentNoticeFields {
+  @Equals('SUCCESS')
+  return_code: string;
+
+  @Equals('SUCCESS')
+  result_code: string;
+
+  @Matches(APPID)
+  appid: string;
+
+  @Matches(/^[0-9A-Za-z_\-|*]{1,32}$/)
+  out_trade_no: string;
+
+  @Matches(WECHAT_NUMBER)
+  transaction_id: string;
+
+  @Matches(FEN)
+  total_fee: string;
+
+  @Matches(/^[0-9]{14}$/)
+  time_end: string;
+}
+
 /**
  * Opens a V2 refund notice of `account`: outer ids, req_info under the current and then the previous key, strict XML, validated
  * fields. It proves only that somebody holds the key or has seen notices. Throws {@link NoticeUnreadable}.
@@ -71,7 +95,9 @@ export function openV2RefundNotice(raw: Buffer, account: MerchantAccount): Opene
     const opened = openReqInfo(reqInfo, key.reveal());
     return { bytes: opened, fields: readXml(opened, { root: 'root' }) };
   });
-  const shown = shownByNotice(fields, account.mchId, outer.get('appid') ?? null);
+  const appid = outer.get('appid');
+  if (appid === undefined) throw new NoticeUnreadable('malformed');
+  const shown = shownByNotice(fields, account.mchId, appid);
   return { version: 'v2', shown, text: bytes.toString('utf8'), dedupeKey: sha256(bytes) };
 }
 
@@ -103,13 +129,10 @@ export function openV2PaymentNotice(raw: Buffer, account: MerchantAccount): Open
   firstThat(account.apiV2Key, 'bad_signature', (key) => {
     if (!verifies(fields, key.reveal(), signTypeOf(fields))) throw new Error('another signature');
   });
-  if (fields.get('return_code') !== 'SUCCESS' || fields.get('result_code') !== 'SUCCESS') {
+  if (validateSync(plainToInstance(PaymentNoticeFields, Object.fromEntries(fields))).length > 0)
     throw new NoticeUnreadable('malformed');
-  }
   const shown = shownPayment(fields, 'paid', false, 'SUCCESS');
-  if (shown.totalFen === null || shown.paidAt === null || shown.transactionId === null || shown.outTradeNo === '') {
-    throw new NoticeUnreadable('malformed');
-  }
+  if (shown.paidAt === null) throw new NoticeUnreadable('malformed');
   return {
     version: 'v2',
     shown,
@@ -156,15 +179,14 @@ function outerOf(raw: Buffer, account: MerchantAccount): Fields {
   return outer;
 }
 
-/** What `attempt` gives with the current key, else with the previous one. */
+/** What `attempt` gives with the current key, else with one of the previous. */
 function firstThat<T>(
-  keys: KeyPairInTime | null,
+  keys: KeyInTime | null,
   reason: 'not_decryptable' | 'bad_signature',
   attempt: (key: Secret) => T,
 ): T {
   if (!keys) throw new NoticeUnreadable('no_key');
-  for (const key of [keys.current, keys.previous]) {
-    if (!key) continue;
+  for (const key of keysOf(keys)) {
     try {
       return attempt(key);
     } catch {

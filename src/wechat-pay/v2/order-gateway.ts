@@ -5,15 +5,16 @@ import { entryOf } from '../../common/entry-of.js';
 import { AppError } from '../../common/problem.js';
 import type { MerchantAccount } from '../../merchants/merchant-account.js';
 import { MerchantDirectory } from '../../merchants/merchant-account.js';
-import type {
-  OrderCloseAnswer,
-  OrderQuery,
-  OrderQueryAnswer,
-  PaymentParameters,
-  PrepaidOrder,
-  PrepayAnswer,
-  PrepayRequest,
-  ShownPayment,
+import {
+  CREDENTIALS_MISSING,
+  type OrderCloseAnswer,
+  type OrderQuery,
+  type OrderQueryAnswer,
+  type PaymentParameters,
+  type PrepaidOrder,
+  type PrepayAnswer,
+  type PrepayRequest,
+  type ShownPayment,
 } from '../../orders/order-gateway.port.js';
 import { Connections } from '../connections.js';
 import { TRADE_STATES } from '../trade-states.js';
@@ -51,6 +52,7 @@ export class V2OrderGateway {
 
   async prepay(request: PrepayRequest): Promise<PrepayAnswer> {
     const account = await this.account(request.mchId);
+    if (!account) return { ...CREDENTIALS_MISSING, prepaid: null };
     const business = {
       appid: request.appid,
       body: request.description,
@@ -65,27 +67,31 @@ export class V2OrderGateway {
       time_expire: request.expiresAt && toBeijing(request.expiresAt),
     };
     const { reading, durationMs } = await this.ask(account, V2_PATHS.unifiedOrder, business, request.callId);
-    const facts = { ...factsOf(reading, durationMs), prepayId: null };
+    const facts = { ...factsOf(reading, durationMs), prepaid: null };
     if (reading.kind === 'refusal') return { ...facts, outcome: entryOf(PREPAY_CODES, reading.code) ?? 'refused' };
     if (reading.kind === 'turned_away') return { ...facts, outcome: 'refused' };
     const prepayId = reading.kind === 'success' ? reading.fields.get('prepay_id') : undefined;
-    return prepayId === undefined ? { ...facts, outcome: 'unavailable' } : { ...facts, outcome: 'prepaid', prepayId };
+    if (prepayId === undefined) return { ...facts, outcome: 'unavailable' };
+    return { ...facts, outcome: 'prepaid', prepaid: { prepayId, signType: account.signType } };
   }
 
-  async signPayment({ mchId, appid, prepayId }: PrepaidOrder): Promise<PaymentParameters> {
+  async signPayment({ mchId, appid, prepayId, signType }: PrepaidOrder): Promise<PaymentParameters> {
     const account = await this.account(mchId);
+    if (!account || signType === 'RSA')
+      throw new AppError('credentials_missing', `Merchant ${mchId} has no APIv2 key to sign with.`);
     const parameters = {
       timeStamp: String(Math.floor(this.clock.wallMs() / 1000)),
       nonceStr: randomBytes(16).toString('hex'),
       package: `prepay_id=${prepayId}`,
-      signType: account.signType,
+      signType,
     };
     const signed = new Map(Object.entries({ appId: appid, ...parameters }));
-    return { ...parameters, paySign: sign(signed, account.apiV2Key?.current.reveal() ?? '', account.signType) };
+    return { ...parameters, paySign: sign(signed, account.apiV2Key?.current.reveal() ?? '', signType) };
   }
 
   async query(request: OrderQuery): Promise<OrderQueryAnswer> {
     const account = await this.account(request.mchId);
+    if (!account) return { ...CREDENTIALS_MISSING, shown: null };
     const business = { appid: request.appid, out_trade_no: request.outTradeNo };
     const { reading, durationMs } = await this.ask(account, V2_PATHS.orderQuery, business, request.callId);
     const facts = { ...factsOf(reading, durationMs), shown: null };
@@ -100,6 +106,7 @@ export class V2OrderGateway {
 
   async close(request: OrderQuery): Promise<OrderCloseAnswer> {
     const account = await this.account(request.mchId);
+    if (!account) return CREDENTIALS_MISSING;
     const business = { appid: request.appid, out_trade_no: request.outTradeNo };
     const { reading, durationMs } = await this.ask(account, V2_PATHS.closeOrder, business, request.callId);
     const facts = factsOf(reading, durationMs);
@@ -108,10 +115,9 @@ export class V2OrderGateway {
     return { ...facts, outcome: reading.kind === 'turned_away' ? 'refused' : 'unavailable' };
   }
 
-  private async account(mchId: string): Promise<MerchantAccount> {
+  private async account(mchId: string): Promise<MerchantAccount | null> {
     const account = await this.merchants.byMchId(mchId);
-    if (!account?.apiV2Key) throw new AppError('credentials_missing', `Merchant ${mchId} has no APIv2 key.`);
-    return account;
+    return account?.apiV2Key ? account : null;
   }
 
   private async ask(

@@ -27,24 +27,24 @@ export async function readAnswer(exchange: Exchange, verify: Verify): Promise<Re
   if (!exchange.answered) return nothing(null, exchange.reason);
   const { status, body, headers } = exchange;
   if (status < 200 || status >= 300) return unsigned(status, body);
-  if (status === ACCEPTED_BY_GATEWAY) return nothing('HTTP_202', 'taken by the gateway, not yet accepted');
+  if (status === ACCEPTED_BY_GATEWAY) return nothing('http_202', 'taken by the gateway, not yet accepted');
   const fault = await verify(headers, body);
-  if (fault !== null) return nothing('BAD_SIGN', `the signature proves nothing: ${fault}`);
+  if (fault !== null) return nothing('bad_sign', `the signature proves nothing: ${fault}`);
   const read = body.length === 0 ? null : objectIn(body);
   return read !== null || body.length === 0
     ? { kind: 'success', body: read }
-    : nothing(`HTTP_${status}`, 'not readable');
+    : nothing(`http_${status}`, 'not readable');
 }
 
 function unsigned(status: number, body: Buffer): Reading {
-  if (status < 400) return nothing(`HTTP_${status}`, 'a redirect, not followed');
+  if (status < 400) return nothing(`http_${status}`, 'a redirect, not followed');
   const read = objectIn(body);
   const code = textOf(read, 'code');
   const message = textOf(read, 'message') ?? `an answer with status ${status}`;
   const refused = status < 500 && status !== TOO_MANY_REQUESTS;
   return refused && code !== null
     ? { kind: 'refusal', status, code, message }
-    : nothing(code ?? `HTTP_${status}`, message);
+    : nothing(code ?? `http_${status}`, message);
 }
 
 function nothing(code: string | null, message: string): Reading {
@@ -143,7 +143,7 @@ export function shownRefund(body: unknown, mchId: string, statusName: 'status' |
 
 /** The outcome of a refund request. */
 export function judgeSend(reading: Reading, mchId: string, durationMs: number): SendAnswer {
-  const facts = { ...factsOf(reading, durationMs), shown: null, pauseSeconds: 0 };
+  const facts = { ...factsOf(reading, durationMs), shown: null, pauseSeconds: 0, written: true };
   if (reading.kind === 'nothing') return { ...facts, outcome: 'unknown' };
   if (reading.kind === 'refusal') {
     const known = entryOf(V3_SEND_OUTCOMES, reading.code);

@@ -1,7 +1,7 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import type { Secret } from '../../common/secret.js';
-import { memberOf, textOf } from './answers.js';
-import { openResource, type SealedResource } from './resource.js';
+import { memberOf } from './answers.js';
+import { openWithAny, sealedResource } from './resource.js';
 
 /** The call that gives a merchant's platform certificates; it needs no body. */
 export const V3_CERTIFICATES = { method: 'GET', path: '/v3/certificates', body: null } as const;
@@ -23,7 +23,7 @@ export function platformCertificatesIn(body: Buffer, apiV3Keys: readonly Secret[
   const data = memberOf(JSON.parse(body.toString('utf8')), 'data');
   if (!Array.isArray(data)) throw new Error('the answer lists no certificates');
   return data.map((entry: unknown) => {
-    const x509 = new X509Certificate(opened(memberOf(entry, 'encrypt_certificate'), apiV3Keys));
+    const x509 = new X509Certificate(openWithAny(apiV3Keys, sealedResource(memberOf(entry, 'encrypt_certificate'))));
     return {
       serial: x509.serialNumber.toUpperCase(),
       key: x509.publicKey,
@@ -31,25 +31,4 @@ export function platformCertificatesIn(body: Buffer, apiV3Keys: readonly Secret[
       validToMs: Date.parse(x509.validTo),
     };
   });
-}
-
-function opened(sealed: unknown, keys: readonly Secret[]): string {
-  const resource = sealedResource(sealed);
-  for (const [place, key] of keys.entries()) {
-    try {
-      return openResource(key.reveal(), resource);
-    } catch (error) {
-      if (place === keys.length - 1) throw error;
-    }
-  }
-  throw new Error('there is no APIv3 key');
-}
-
-/** The sealed part of a v3 message; what is missing is empty and will not open. */
-export function sealedResource(value: unknown): SealedResource {
-  return {
-    ciphertext: textOf(value, 'ciphertext') ?? '',
-    nonce: textOf(value, 'nonce') ?? '',
-    associatedData: textOf(value, 'associated_data') ?? '',
-  };
 }

@@ -17,14 +17,15 @@ import {
 import { entryOf } from '../../common/entry-of.js';
 import { AMOUNT_MAX_FEN } from '../../common/fen.js';
 import { readJsonBody } from '../../common/http/json-body.js';
-import type { MerchantAccount } from '../../merchants/merchant-account.js';
+import { keysOf, type MerchantAccount } from '../../merchants/merchant-account.js';
 import type { ShownPayment } from '../../orders/order-gateway.port.js';
 import type { ShownRefund } from '../../refunds/refund-gateway.port.js';
 import { NoticeUnreadable } from '../notice-unreadable.js';
 import type { OpenedPaymentNotice, OpenedRefundNotice } from '../opened-notice.js';
 import { shownRefund, textOf, V3_REFUND_STATUS } from './answers.js';
 import { shownTransaction } from './order-gateway.js';
-import { openResource } from './resource.js';
+import { openWithAny, sealedResource } from './resource.js';
+import { OUT_REFUND_NO, WECHAT_NUMBER } from '../../common/wire-names.js';
 
 /** event_type → the refund_status that must be inside. Source: WeChat Pay APIv3, "退款结果通知". */
 const REFUND_EVENTS: Readonly<Record<string, string>> = {
@@ -92,16 +93,16 @@ export class RefundNoticeContent {
   @Matches(/^[0-9]{1,32}$/)
   mchid: string;
 
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   transaction_id: string;
 
   @Matches(/^[0-9A-Za-z_\-|*]{1,32}$/)
   out_trade_no: string;
 
-  @Matches(/^[0-9A-Za-z]{1,32}$/)
+  @Matches(WECHAT_NUMBER)
   refund_id: string;
 
-  @Matches(/^[0-9A-Za-z_\-|*@]{1,64}$/)
+  @Matches(OUT_REFUND_NO)
   out_refund_no: string;
 
   @IsIn(Object.keys(V3_REFUND_STATUS))
@@ -157,7 +158,7 @@ function opened(
   const body = json(raw);
   if (!isValid(NoticeEnvelope, body)) throw new NoticeUnreadable('malformed');
   if (body.resource.original_type !== originalType) throw new NoticeUnreadable('wrong_kind');
-  const text = decrypted(body.resource, account);
+  const text = openWithAny(keysOf(account.apiV3Key), sealedResource(body.resource));
   const content = json(Buffer.from(text));
   if (textOf(content, 'mchid') !== account.mchId) throw new NoticeUnreadable('wrong_merchant');
   return { envelope: body, text, content };
@@ -174,16 +175,4 @@ function json(bytes: Buffer): unknown {
 function isValid<T extends object>(type: new () => T, value: unknown): value is T {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   return validateSync(plainToInstance(type, value)).length === 0;
-}
-
-function decrypted(resource: SealedPart, { apiV3Key }: MerchantAccount): string {
-  if (!apiV3Key) throw new NoticeUnreadable('no_key');
-  const { ciphertext, nonce, associated_data: associatedData = '' } = resource;
-  const sealed = { ciphertext, nonce, associatedData };
-  try {
-    return openResource(apiV3Key.current.reveal(), sealed);
-  } catch (error) {
-    if (!apiV3Key.previous) throw error;
-    return openResource(apiV3Key.previous.reveal(), sealed);
-  }
 }

@@ -4,15 +4,16 @@ import { CLOCK, type Clock } from '../../common/clock.js';
 import { entryOf } from '../../common/entry-of.js';
 import { AppError } from '../../common/problem.js';
 import { type MerchantAccount, MerchantDirectory } from '../../merchants/merchant-account.js';
-import type {
-  OrderCloseAnswer,
-  OrderQuery,
-  OrderQueryAnswer,
-  PaymentParameters,
-  PrepaidOrder,
-  PrepayAnswer,
-  PrepayRequest,
-  ShownPayment,
+import {
+  CREDENTIALS_MISSING,
+  type OrderCloseAnswer,
+  type OrderQuery,
+  type OrderQueryAnswer,
+  type PaymentParameters,
+  type PrepaidOrder,
+  type PrepayAnswer,
+  type PrepayRequest,
+  type ShownPayment,
 } from '../../orders/order-gateway.port.js';
 import { nonceOf } from '../exchange-on.js';
 import { TRADE_STATES } from '../trade-states.js';
@@ -42,6 +43,7 @@ export class V3OrderGateway {
 
   async prepay(request: PrepayRequest): Promise<PrepayAnswer> {
     const account = await this.account(request.mchId);
+    if (!account) return { ...CREDENTIALS_MISSING, prepaid: null };
     const body = {
       appid: request.appid,
       mchid: account.mchId,
@@ -56,25 +58,29 @@ export class V3OrderGateway {
     };
     const call = { method: 'POST', path: `${TRANSACTIONS_PATH}/jsapi`, body, nonce: nonceOf(request.callId) } as const;
     const { reading, durationMs } = await this.client.ask(account, call);
-    const facts = { ...factsOf(reading, durationMs), prepayId: null };
+    const facts = { ...factsOf(reading, durationMs), prepaid: null };
     if (reading.kind === 'refusal') return { ...facts, outcome: entryOf(ORDER_CODES, reading.code) ?? 'refused' };
     const prepayId = reading.kind === 'success' ? textOf(reading.body, 'prepay_id') : null;
-    return prepayId === null ? { ...facts, outcome: 'unavailable' } : { ...facts, outcome: 'prepaid', prepayId };
+    if (prepayId === null) return { ...facts, outcome: 'unavailable' };
+    return { ...facts, outcome: 'prepaid', prepaid: { prepayId, signType: 'RSA' } };
   }
 
   /** paySign is RSA over four lines; appId is signed and not handed over. */
   async signPayment({ mchId, appid, prepayId }: PrepaidOrder): Promise<PaymentParameters> {
-    const { clientCertificate } = await this.account(mchId);
+    const certificate = (await this.merchants.byMchId(mchId))?.clientCertificate;
+    if (!certificate)
+      throw new AppError('credentials_missing', `Merchant ${mchId} has no API certificate to sign with.`);
     const timeStamp = String(Math.floor(this.clock.wallMs() / 1000));
     const nonceStr = randomBytes(16).toString('hex');
     const packageText = `prepay_id=${prepayId}`;
     const message = payMessage({ appid, timeStamp, nonceStr, packageText });
-    const paySign = signRsaSha256(message, clientCertificate.signingKey);
+    const paySign = signRsaSha256(message, certificate.signingKey);
     return { timeStamp, nonceStr, package: packageText, signType: 'RSA', paySign };
   }
 
   async query(request: OrderQuery): Promise<OrderQueryAnswer> {
     const account = await this.account(request.mchId);
+    if (!account) return { ...CREDENTIALS_MISSING, shown: null };
     const path = `${pathOf(request)}?mchid=${account.mchId}`;
     const call = { method: 'GET', path, body: null, nonce: nonceOf(request.callId) } as const;
     const { reading, durationMs } = await this.client.ask(account, call);
@@ -87,6 +93,7 @@ export class V3OrderGateway {
 
   async close(request: OrderQuery): Promise<OrderCloseAnswer> {
     const account = await this.account(request.mchId);
+    if (!account) return CREDENTIALS_MISSING;
     const body = { mchid: account.mchId };
     const call = { method: 'POST', path: `${pathOf(request)}/close`, body, nonce: nonceOf(request.callId) } as const;
     const { reading, durationMs } = await this.client.ask(account, call);
@@ -97,13 +104,9 @@ export class V3OrderGateway {
     return { ...facts, outcome: 'unavailable' };
   }
 
-  private async account(
-    mchId: string,
-  ): Promise<MerchantAccount & { readonly clientCertificate: NonNullable<MerchantAccount['clientCertificate']> }> {
+  private async account(mchId: string): Promise<MerchantAccount | null> {
     const account = await this.merchants.byMchId(mchId);
-    const clientCertificate = account?.clientCertificate;
-    if (!clientCertificate) throw new AppError('credentials_missing', `Merchant ${mchId} has no API certificate.`);
-    return { ...account, clientCertificate };
+    return account?.clientCertificate ? account : null;
   }
 }
 

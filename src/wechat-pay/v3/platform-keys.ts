@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '../../common/clock.js';
 import { newUuid } from '../../common/ids.js';
 import { log } from '../../common/log.js';
-import type { MerchantAccount } from '../../merchants/merchant-account.js';
+import { keysOf, type MerchantAccount } from '../../merchants/merchant-account.js';
 import { Connections, type Exchange } from '../connections.js';
 import { exchangeOn, nonceOf } from '../exchange-on.js';
 import { type PlatformCertificate, platformCertificatesIn, V3_CERTIFICATES } from './certificates.js';
@@ -95,11 +95,7 @@ export class PlatformKeys {
 
   private async load(account: MerchantAccount): Promise<PlatformCertificate[]> {
     const exchange = await this.download(account);
-    const { current, previous } = account.apiV3Key ?? { current: null, previous: null };
-    const certificates = platformCertificatesIn(
-      exchange.body,
-      [current, previous].filter((key) => key !== null),
-    );
+    const certificates = platformCertificatesIn(exchange.body, keysOf(account.apiV3Key));
     const signed = signatureIn(exchange.headers);
     const key = signed && keyFor(signed.serial, account, certificates);
     if (!signed || !key || !isSignedBy(key, signed, exchange.body))

@@ -52,12 +52,12 @@ export class V3RefundGateway {
 
   /** Asks WeChat to pay an abnormal refund out in another way. The card's fields leave this process encrypted only. */
   async repair(request: RepairRequest): Promise<SendAnswer> {
-    const nothing = { shown: null, fields: null, pauseSeconds: 0, durationMs: 0 } as const;
+    const nothing = { shown: null, fields: null, pauseSeconds: 0, durationMs: 0, written: false } as const;
     const account = await this.merchants.byMchId(request.mchId);
     const call = account && (await this.repairCall(account, request));
     if (!account || !call) return { ...nothing, outcome: 'configuration', ...MISSING };
     const { reading, durationMs } = await this.client.ask(account, call);
-    const facts = { ...nothing, ...factsOf(reading, durationMs) };
+    const facts = { ...nothing, ...factsOf(reading, durationMs), written: true };
     if (reading.kind === 'refusal') return { ...facts, outcome: 'refused' };
     const shown = reading.kind === 'success' ? shownRefund(reading.body, account.mchId, 'status') : null;
     return shown ? { ...facts, outcome: 'shown', shown } : { ...facts, outcome: 'unknown' };

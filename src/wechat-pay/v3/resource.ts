@@ -1,5 +1,7 @@
 import { createDecipheriv } from 'node:crypto';
+import type { Secret } from '../../common/secret.js';
 import { NoticeUnreadable } from '../notice-unreadable.js';
+import { textOf } from './answers.js';
 
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
@@ -30,4 +32,25 @@ export function openResource(apiV3Key: string, resource: SealedResource): string
   } catch (cause) {
     throw new NoticeUnreadable('not_decryptable', { cause });
   }
+}
+
+/** Opens a resource with the first of the keys that fits, current before previous. Throws {@link NoticeUnreadable} when none does. */
+export function openWithAny(apiV3Keys: readonly Secret[], resource: SealedResource): string {
+  for (const key of apiV3Keys) {
+    try {
+      return openResource(key.reveal(), resource);
+    } catch (error) {
+      if (!(error instanceof NoticeUnreadable)) throw error;
+    }
+  }
+  throw new NoticeUnreadable(apiV3Keys.length === 0 ? 'no_key' : 'not_decryptable');
+}
+
+/** The sealed part of a v3 message; what is missing is empty and will not open. */
+export function sealedResource(value: unknown): SealedResource {
+  return {
+    ciphertext: textOf(value, 'ciphertext') ?? '',
+    nonce: textOf(value, 'nonce') ?? '',
+    associatedData: textOf(value, 'associated_data') ?? '',
+  };
 }
