@@ -1,5 +1,6 @@
+import { type Letter, notify } from './notices.js';
+import { paymentNotice, refundNotice, v2Letter } from './v2/notices.js';
 import type { RefundState, SimulatedOrder, SimulatedRefund, World } from './world.js';
-import { notify, paymentNotice, refundNotice } from './v2/notices.js';
 
 /** Moves a refund to a state and tells the merchant, as WeChat does when a refund ends. A closed one gives the money back. */
 export function moveRefund(world: World, refund: SimulatedRefund, state: RefundState): void {
@@ -15,7 +16,7 @@ export function moveRefund(world: World, refund: SimulatedRefund, state: RefundS
     url: refund.notifyUrl,
     order: refund.order,
     outRefundNo: refund.outRefundNo,
-    body: () => refundNotice(world, refund),
+    letter: () => v2Letter(refundNotice(world, refund)),
   });
 }
 
@@ -23,7 +24,7 @@ export function moveRefund(world: World, refund: SimulatedRefund, state: RefundS
 export function settleAccepted(world: World): void {
   for (const refund of world.allRefunds()) {
     const settleAfterMs = world.merchants.get(refund.order.mchId)?.settleAfterMs ?? null;
-    const due = settleAfterMs !== null && world.clock.nowMs() - refund.createdMs >= settleAfterMs;
+    const due = settleAfterMs !== null && world.clock.nowMs() - refund.processingSinceMs >= settleAfterMs;
     if (refund.state === 'PROCESSING' && due) moveRefund(world, refund, 'SUCCESS');
   }
 }
@@ -36,6 +37,6 @@ export function payOrder(world: World, order: SimulatedOrder): void {
   order.transactionId = world.nextNumber('4200');
   merchant.balanceFen += order.totalFen;
   if (order.notifyUrl === null || merchant.muteNotices) return;
-  const { notifyUrl: url } = order;
-  notify(world, { kind: 'payment', url, order, outRefundNo: null, body: () => paymentNotice(merchant, order) });
+  const letter = (): Letter => v2Letter(paymentNotice(merchant, order));
+  notify(world, { kind: 'payment', url: order.notifyUrl, order, outRefundNo: null, letter });
 }
