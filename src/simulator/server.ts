@@ -3,13 +3,14 @@ import { createServer, type Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { FaultPlan } from './faults.js';
 import { serveV2 } from './v2/server.js';
+import { serveV3 } from './v3/server.js';
 import type { World } from './world.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
 
 /**
- * The HTTPS server that stands for api.mch.weixin.qq.com. A client certificate is asked for and judged
- * per call.
+ * The HTTPS server that stands for api.mch.weixin.qq.com, both protocols on one port: a path under /v3/ is API v3, any other V2. A client
+ * certificate is asked for and judged per call.
  */
 export function createWechatServer(world: World, faults: FaultPlan): Server {
   const { certificatePem: cert, privateKeyPem: key } = world.authority.server();
@@ -21,7 +22,8 @@ export function createWechatServer(world: World, faults: FaultPlan): Server {
     bodyOf(request)
       .then((body) => {
         if (body === null) return void request.socket.destroy();
-        return serveV2(world, faults, { request, response, body, receivedMs, ...line });
+        const serve = request.url?.startsWith('/v3/') ? serveV3 : serveV2;
+        return serve(world, faults, { request, response, body, receivedMs, ...line });
       })
       .catch(() => request.socket.destroy());
   };
