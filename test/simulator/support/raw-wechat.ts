@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import { request } from 'node:https';
 import { connect, type TLSSocket } from 'node:tls';
 
@@ -204,10 +204,13 @@ export class RawWechat {
   }
 }
 
-/** A receiver of notices that keeps each body and answers as told. */
+/** A receiver of notices that keeps each one and answers as told. */
 export class Receiver {
   readonly bodies: string[] = [];
+  /** Each notice with its headers. */
+  readonly letters: { readonly headers: IncomingHttpHeaders; readonly text: string }[] = [];
   acknowledges = true;
+  status = 200;
   private readonly server: Server;
 
   constructor() {
@@ -216,8 +219,9 @@ export class Receiver {
       incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
       incoming.on('end', () => {
         this.bodies.push(text);
+        this.letters.push({ headers: incoming.headers, text });
         const code = this.acknowledges ? 'SUCCESS' : 'FAIL';
-        answer.end(`<xml><return_code><![CDATA[${code}]]></return_code></xml>`);
+        answer.writeHead(this.status).end(`<xml><return_code><![CDATA[${code}]]></return_code></xml>`);
       });
     });
   }
