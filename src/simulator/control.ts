@@ -27,7 +27,7 @@ const ROUTES: Readonly<Record<string, Handler>> = {
       mchId: wish.optionalText('mch_id'),
       outRefundNo: wish.optionalText('out_refund_no'),
       code: wish.optionalText('code'),
-      status: wish.has('status') ? wish.integer('status') : null,
+      status: wish.has('status') ? httpStatus(wish) : null,
       delayMs: wish.integer('delay_ms', 0),
       after: wish.has('after') ? wish.flag('after', false) : null,
       times,
@@ -144,6 +144,12 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     violations: world.ledger.violations,
   }),
 };
+
+function httpStatus(wish: Wish): number {
+  const status = wish.integer('status');
+  if (status < 200 || status > 599) throw new BadWish('status', 'must be from 200 to 599');
+  return status;
+}
 
 /** The control API on the loopback interface. */
 export function createControlServer(world: World, faults: FaultPlan): Server {

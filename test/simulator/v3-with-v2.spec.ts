@@ -92,7 +92,7 @@ describe('an order over v3', () => {
     expect(await ask()).toEqual(first);
     expect((await ask({ amount: { total: 999 } }))['code']).toBe('OUT_TRADE_NO_USED');
     await pay(order);
-    expect((await ask())['code']).toBe('INVALID_REQUEST');
+    expect((await ask())['code']).toBe('ORDERPAID');
   });
 
   it.each<[string, Json, string]>([
@@ -140,7 +140,7 @@ describe('an order over v3', () => {
       return json['code'] ?? status;
     };
     expect([await close(open), await close(open)]).toEqual([204, 'ORDER_CLOSED']);
-    expect([await close(paid), await close('T00000000')]).toEqual(['INVALID_REQUEST', 'ORDER_NOT_EXIST']);
+    expect([await close(paid), await close('T00000000')]).toEqual(['ORDERPAID', 'ORDER_NOT_EXIST']);
     expect((await v3.get(shop, byNumber(open))).json['trade_state']).toBe('CLOSED');
   });
 
@@ -182,6 +182,7 @@ describe('the control API for v3', () => {
     ['/merchants', { platform_certificates: false, notice_key: 'certificate' }, 'names a key that is off'],
     ['/merchants', { api_v3_key: 'short' }, '32 letters and digits'],
     ['/faults', { call: 'certificate', fault: 'error' }, 'call must be one of'],
+    ['/faults', { call: 'certificates', fault: 'error', status: 42 }, 'from 200 to 599'],
   ])('%s %j is refused with the reason', async (path, body, reason) => {
     const wish = path === '/merchants' ? { mch_id: '1700000000', appids: [], ...body } : body;
     const answer = await wechat.control('POST', path, wish);

@@ -29,6 +29,7 @@ const STATUS_OF: Readonly<Record<string, number>> = {
   TRADE_OVERDUE: 400,
   REFUND_ORDER_STILL_IN_STATE_PAYMENT: 400,
   APPID_MCHID_NOT_MATCH: 400,
+  ORDERPAID: 400,
   ORDER_CLOSED: 400,
   SIGN_ERROR: 401,
   NOT_ENOUGH: 403,
@@ -51,7 +52,7 @@ const UNLISTED_STATUS = 400;
 
 /** The status that a code comes with; a code of three digits is a status. */
 export function statusOf(code: string): number {
-  return STATUS_OF[code] ?? (/^[1-5]\d\d$/.test(code) ? Number(code) : UNLISTED_STATUS);
+  return STATUS_OF[code] ?? (/^[2-5]\d\d$/.test(code) ? Number(code) : UNLISTED_STATUS);
 }
 
 export function refuse(code: string, message: string, detail?: Json): Refusal {

@@ -9,7 +9,7 @@ import { type Check, flag, integer, misshapen, oneOf, shape, text, upTo } from '
 /** v3's words for an order that cannot be paid or closed, as merchants report them; protocol.md names none. */
 const REFUSALS: Readonly<Record<OrderTrouble, Refusal>> = {
   unknown: refuse('ORDER_NOT_EXIST', '订单不存在'),
-  paid: refuse('INVALID_REQUEST', '该订单已支付'),
+  paid: refuse('ORDERPAID', '该订单已支付'),
   closed: refuse('ORDER_CLOSED', '该订单已关闭'),
   number_used: refuse('OUT_TRADE_NO_USED', '商户订单号重复'),
 };
