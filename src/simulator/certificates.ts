@@ -17,7 +17,8 @@ export interface IssuedCertificate extends PemPair {
   readonly p12: string;
 }
 
-const RSA_BITS = 2048;
+/** The size of every RSA key here, as WeChat's are. */
+export const RSA_BITS = 2048;
 const DAY_MS = 86_400_000;
 
 /** The simulator's own certificate authority: it signs the server's and the merchants' certificates. */
@@ -70,15 +71,18 @@ export class CertificateAuthority {
   }
 }
 
-interface Wish {
+/** What a certificate is to say. */
+export interface CertificateWish {
   readonly commonName: string;
+  readonly organization?: string;
   readonly validDays: number;
   /** Null for the authority itself. */
   readonly authority: PemPair | null;
   readonly server: boolean;
 }
 
-function makeCertificate({ commonName, validDays, authority, server }: Wish): PemPair {
+/** A fresh key and its certificate. */
+export function makeCertificate({ commonName, organization, validDays, authority, server }: CertificateWish): PemPair {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', {
     modulusLength: RSA_BITS,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -91,7 +95,10 @@ function makeCertificate({ commonName, validDays, authority, server }: Wish): Pe
   const end = Date.now() + validDays * DAY_MS;
   certificate.validity.notAfter = new Date(end);
   certificate.validity.notBefore = new Date(Math.min(Date.now(), end) - DAY_MS);
-  const subject = [{ name: 'commonName', value: commonName }];
+  const subject = [
+    ...(organization === undefined ? [] : [{ name: 'organizationName', value: organization }]),
+    { name: 'commonName', value: commonName },
+  ];
   certificate.setSubject(subject);
   certificate.setIssuer(
     authority ? forge.pki.certificateFromPem(authority.certificatePem).subject.attributes : subject,

@@ -1,17 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { BadWish, type Wish } from './wish.js';
-import { CALLS, FAULTS, type FaultPlan } from './faults.js';
+import {
+  changeCertificate,
+  changeKey,
+  changePlatformCertificate,
+  merchantOf,
+  putMerchant,
+  setBalance,
+} from './control/merchants.js';
+import { refundOf, sendNotices, STATE_WORDS } from './control/notices.js';
+import { CALLS, FAULT_KINDS, type FaultPlan } from './faults.js';
 import { moveRefund, payOrder } from './life.js';
-import { accept } from './v2/refunds.js';
-import { deliver, FORGERIES, record, refundNotice } from './v2/notices.js';
-import { type Limits, REFUND_STATES, type SimulatedMerchant, type SimulatedRefund, type World } from './world.js';
-import { readWish } from './wish.js';
+import { acceptRefund } from './refund-rules.js';
+import { BadWish, readWish, type Wish } from './wish.js';
+import type { Limits, World } from './world.js';
 
 type Handler = (world: World, wish: Wish, path: readonly string[], faults: FaultPlan) => unknown;
-
-const DEFAULT_BALANCE_FEN = 1_000_000_000;
-const VALID_DAYS = 1825;
 
 /** Every control call. `:x` in a path is handed over decoded. All bodies are JSON; what is wrong answers 400. */
 const ROUTES: Readonly<Record<string, Handler>> = {
@@ -19,10 +23,11 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     const times = wish.has('times') ? wish.integerOrNull('times') : 1;
     faults.add({
       call: wish.oneOf('call', CALLS),
-      fault: wish.oneOf('fault', Object.keys(FAULTS) as (keyof typeof FAULTS)[]),
+      fault: wish.oneOf('fault', FAULT_KINDS),
       mchId: wish.optionalText('mch_id'),
       outRefundNo: wish.optionalText('out_refund_no'),
       code: wish.optionalText('code'),
+      status: wish.has('status') ? httpStatus(wish) : null,
       delayMs: wish.integer('delay_ms', 0),
       after: wish.has('after') ? wish.flag('after', false) : null,
       times,
@@ -34,26 +39,11 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     return { ok: true };
   },
   'POST /merchants': (world, wish) => putMerchant(world, wish),
-  'POST /merchants/:mch_id/balance': (world, wish, [mchId = '']) => {
-    const merchant = merchantOf(world, mchId);
-    merchant.balanceFen = wish.has('balance_fen')
-      ? wish.integer('balance_fen', 0)
-      : merchant.balanceFen + wish.integer('add_fen', 0);
-    return { mch_id: mchId, balance_fen: merchant.balanceFen };
-  },
-  'POST /merchants/:mch_id/certificate': (world, wish, [mchId = '']) => {
-    const merchant = merchantOf(world, mchId);
-    const action = wish.oneOf('action', ['revoke', 'restore', 'renew'] as const);
-    if (action === 'revoke') merchant.revoked.add(merchant.serial);
-    else if (action === 'restore') merchant.revoked.clear();
-    else return issued(world, merchant, wish.integer('valid_days', VALID_DAYS));
-    return { mch_id: mchId, serial: merchant.serial, revoked: [...merchant.revoked] };
-  },
-  'POST /merchants/:mch_id/key': (world, wish, [mchId = '']) => {
-    const merchant = merchantOf(world, mchId);
-    merchant.apiV2Key = wish.optionalText('api_v2_key') ?? randomBytes(16).toString('hex');
-    return { mch_id: mchId, api_v2_key: merchant.apiV2Key };
-  },
+  'POST /merchants/:mch_id/balance': (world, wish, [mchId = '']) => setBalance(world, wish, mchId),
+  'POST /merchants/:mch_id/certificate': (world, wish, [mchId = '']) => changeCertificate(world, wish, mchId),
+  'POST /merchants/:mch_id/key': (world, wish, [mchId = '']) => changeKey(world, wish, mchId),
+  'POST /merchants/:mch_id/platform_certificate': (world, wish, [mchId = '']) =>
+    changePlatformCertificate(world, wish, mchId),
   'POST /limits': (world, wish) => {
     const names: Readonly<Record<string, keyof Limits>> = {
       spacing_seconds: 'spacingSeconds',
@@ -83,6 +73,7 @@ const ROUTES: Readonly<Record<string, Handler>> = {
       openid: 'oSimulated',
       attach: '',
       notifyUrl: null,
+      noticeForm: 'v2',
       prepayId: '',
       digest: '',
       transactionId,
@@ -107,22 +98,26 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     if (world.refundedFen(order) + amount > order.totalFen) throw new BadWish('amount', 'exceeds what is left');
     const number = wish.optionalText('out_refund_no') ?? `V${randomBytes(10).toString('hex')}`;
     if (world.refund(merchant.mchId, number)) throw new BadWish('out_refund_no', 'exists');
-    const made = accept(world, order, {
+    const made = acceptRefund(world, order, {
       outRefundNo: number,
       amountFen: amount,
       notifyUrl: merchant.vendorNotifyUrl,
+      noticeForm: 'v2',
       source: 'VENDOR_PLATFORM',
     });
     return { out_refund_no: number, refund_id: made.refundId, state: made.state };
   },
   'POST /refunds/:out_refund_no/state': (world, wish, [number = '']) => {
     const refund = refundOf(world, number, wish.optionalText('mch_id'));
-    moveRefund(world, refund, wish.oneOf('state', REFUND_STATES));
+    const word = wish.oneOf('state', Object.keys(STATE_WORDS));
+    moveRefund(world, refund, STATE_WORDS[word] ?? refund.state);
     return { out_refund_no: number, state: refund.state };
   },
   'POST /notices/:out_refund_no': (world, wish, [number = '']) => sendNotices(world, wish, number),
   'POST /clock': (world, wish) => {
     const rate = wish.has('rate') ? wish.integer('rate') : undefined;
+    const signatures = wish.has('signatures') ? wish.oneOf('signatures', ['simulated', 'machine'] as const) : null;
+    world.signatureClock = signatures ?? world.signatureClock;
     world.clock.change({ rate, advanceSeconds: wish.integer('advance_s', 0) });
     return { now: new Date(world.clock.nowMs()).toISOString(), rate: world.clock.currentRate };
   },
@@ -149,6 +144,12 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     violations: world.ledger.violations,
   }),
 };
+
+function httpStatus(wish: Wish): number {
+  const status = wish.integer('status');
+  if (status < 200 || status > 599) throw new BadWish('status', 'must be from 200 to 599');
+  return status;
+}
 
 /** The control API on the loopback interface. */
 export function createControlServer(world: World, faults: FaultPlan): Server {
@@ -181,82 +182,4 @@ async function answer(
     return { status: 200, body: await handler(world, await readWish(request), parameters, faults) };
   }
   return { status: 404, body: { error: 'no such control call', calls: Object.keys(ROUTES) } };
-}
-
-function merchantOf(world: World, mchId: string): SimulatedMerchant {
-  const merchant = world.merchants.get(mchId);
-  if (!merchant) throw new BadWish('mch_id', 'names no merchant');
-  return merchant;
-}
-
-function refundOf(world: World, number: string, mchId: string | null): SimulatedRefund {
-  const found = world
-    .allRefunds()
-    .filter((refund) => refund.outRefundNo === number && (mchId ?? refund.order.mchId) === refund.order.mchId);
-  const [refund] = found;
-  if (!refund || found.length > 1) throw new BadWish('out_refund_no', refund ? 'needs mch_id' : 'names no refund');
-  return refund;
-}
-
-function putMerchant(world: World, wish: Wish): unknown {
-  const mchId = wish.text('mch_id');
-  const known = world.merchants.get(mchId);
-  const merchant: SimulatedMerchant = known ?? {
-    mchId,
-    apiV2Key: randomBytes(16).toString('hex'),
-    appids: new Set(),
-    balanceFen: DEFAULT_BALANCE_FEN,
-    revoked: new Set(),
-    serial: '',
-    vendorNotifyUrl: null,
-    visibilityLagMs: 0,
-    settleAfterMs: null,
-    muteNotices: false,
-    noAuth: false,
-  };
-  world.merchants.set(mchId, merchant);
-  for (const appid of wish.texts('appids')) merchant.appids.add(appid);
-  merchant.apiV2Key = wish.optionalText('api_v2_key') ?? merchant.apiV2Key;
-  merchant.balanceFen = wish.integer('balance_fen', merchant.balanceFen);
-  merchant.vendorNotifyUrl = wish.optionalText('vendor_notify_url') ?? merchant.vendorNotifyUrl;
-  merchant.visibilityLagMs = wish.integer('visibility_lag_ms', merchant.visibilityLagMs);
-  merchant.settleAfterMs = wish.has('settle_after_ms') ? wish.integerOrNull('settle_after_ms') : merchant.settleAfterMs;
-  merchant.muteNotices = wish.flag('mute_notices', merchant.muteNotices);
-  merchant.noAuth = wish.flag('no_auth', merchant.noAuth);
-  if (known) return { mch_id: mchId, appids: [...merchant.appids], serial: merchant.serial };
-  return issued(world, merchant, wish.integer('valid_days', VALID_DAYS));
-}
-
-function issued(world: World, merchant: SimulatedMerchant, validDays: number): unknown {
-  const certificate = world.authority.issue(merchant.mchId, validDays);
-  merchant.serial = certificate.serial;
-  return {
-    mch_id: merchant.mchId,
-    api_v2_key: merchant.apiV2Key,
-    appids: [...merchant.appids],
-    certificate_pem: certificate.certificatePem,
-    private_key_pem: certificate.privateKeyPem,
-    certificate_p12: certificate.p12,
-    serial: certificate.serial,
-  };
-}
-
-/** Sends copies of a notice at once, or after `delay_ms`, and says what each was answered. `url` sends them elsewhere. */
-async function sendNotices(world: World, wish: Wish, number: string): Promise<unknown> {
-  const refund = refundOf(world, number, wish.optionalText('mch_id'));
-  const forge = wish.optionalText('forge');
-  if (forge !== null && !FORGERIES.includes(forge as (typeof FORGERIES)[number]) && !forge.startsWith('status:')) {
-    throw new BadWish('forge', `must be one of ${FORGERIES.join(', ')}, status:<STATUS>`);
-  }
-  const url = wish.optionalText('url') ?? refund.notifyUrl;
-  if (url === null) throw new BadWish('out_refund_no', 'has no notify_url');
-  await new Promise((resolve) => setTimeout(resolve, wish.integer('delay_ms', 0)));
-  const body = refundNotice(world, refund, forge);
-  const answers = await Promise.all(Array.from({ length: wish.integer('times', 1) }, () => deliver(url, body)));
-  if (forge === null) {
-    for (const delivered of answers) {
-      record(world, { kind: 'refund', order: refund.order, outRefundNo: number }, delivered, 1);
-    }
-  }
-  return { answers };
 }

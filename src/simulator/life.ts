@@ -1,5 +1,7 @@
-import type { RefundState, SimulatedOrder, SimulatedRefund, World } from './world.js';
-import { notify, paymentNotice, refundNotice } from './v2/notices.js';
+import { type Letter, notify } from './notices.js';
+import { paymentNotice, refundNotice, v2Letter } from './v2/notices.js';
+import { newEvent, paymentContent, refundContent, v3Letter } from './v3/notices.js';
+import type { RefundState, SimulatedMerchant, SimulatedOrder, SimulatedRefund, World } from './world.js';
 
 /** Moves a refund to a state and tells the merchant, as WeChat does when a refund ends. A closed one gives the money back. */
 export function moveRefund(world: World, refund: SimulatedRefund, state: RefundState): void {
@@ -15,15 +17,26 @@ export function moveRefund(world: World, refund: SimulatedRefund, state: RefundS
     url: refund.notifyUrl,
     order: refund.order,
     outRefundNo: refund.outRefundNo,
-    body: () => refundNotice(world, refund),
+    letter: refundLetters(world, merchant, refund),
   });
+}
+
+/** The deliveries of a refund's notice, in the form it was made with. */
+function refundLetters(
+  world: World,
+  merchant: SimulatedMerchant,
+  refund: SimulatedRefund,
+): (attempt: number) => Letter | null {
+  if (refund.noticeForm === 'v2') return () => v2Letter(refundNotice(world, refund));
+  const notice = { event: newEvent(world), content: refundContent(refund) };
+  return (attempt) => v3Letter(world, merchant, notice, attempt);
 }
 
 /** Lets accepted refunds succeed by themselves after the merchant's settling time. */
 export function settleAccepted(world: World): void {
   for (const refund of world.allRefunds()) {
     const settleAfterMs = world.merchants.get(refund.order.mchId)?.settleAfterMs ?? null;
-    const due = settleAfterMs !== null && world.clock.nowMs() - refund.createdMs >= settleAfterMs;
+    const due = settleAfterMs !== null && world.clock.nowMs() - refund.processingSinceMs >= settleAfterMs;
     if (refund.state === 'PROCESSING' && due) moveRefund(world, refund, 'SUCCESS');
   }
 }
@@ -36,6 +49,8 @@ export function payOrder(world: World, order: SimulatedOrder): void {
   order.transactionId = world.nextNumber('4200');
   merchant.balanceFen += order.totalFen;
   if (order.notifyUrl === null || merchant.muteNotices) return;
-  const { notifyUrl: url } = order;
-  notify(world, { kind: 'payment', url, order, outRefundNo: null, body: () => paymentNotice(merchant, order) });
+  const notice = { event: newEvent(world), content: paymentContent(world, order) };
+  const letter = (attempt: number): Letter | null =>
+    order.noticeForm === 'v2' ? v2Letter(paymentNotice(merchant, order)) : v3Letter(world, merchant, notice, attempt);
+  notify(world, { kind: 'payment', url: order.notifyUrl, order, outRefundNo: null, letter });
 }

@@ -6,7 +6,7 @@ import { CertificateAuthority } from './certificates.js';
 import { createControlServer } from './control.js';
 import { FaultPlan } from './faults.js';
 import { settleAccepted } from './life.js';
-import { createV2Server } from './v2/server.js';
+import { createWechatServer } from './server.js';
 import { World } from './world.js';
 
 /** A running simulator. */
@@ -32,7 +32,7 @@ export async function startSimulator(options: {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'tuikuan-simulator-'));
   const world = new World(CertificateAuthority.in(directory));
   const faults = new FaultPlan();
-  const server = createV2Server(world, faults);
+  const server = createWechatServer(world, faults);
   const control = createControlServer(world, faults);
   const settling = setInterval(() => settleAccepted(world), SETTLE_EVERY_MS);
   settling.unref();

@@ -25,6 +25,10 @@ export class Wish {
     return this.has(name) ? this.text(name) : null;
   }
 
+  textOrNull(name: string): string | null {
+    return this.fields[name] === null ? null : this.text(name);
+  }
+
   texts(name: string): string[] {
     const value = this.fields[name] ?? [];
     if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string'))

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes } from 'node:crypto';
 import { CertificateAuthority } from './certificates.js';
 import { SimulatedClock } from './clock.js';
-import { Ledger } from './ledger.js';
+import { Ledger, type Version } from './ledger.js';
+import { PlatformAuthority, type PlatformKeys } from './platform-keys.js';
 
 export const REFUND_STATES = ['PROCESSING', 'SUCCESS', 'REFUNDCLOSE', 'CHANGE'] as const;
 export type RefundState = (typeof REFUND_STATES)[number];
@@ -9,12 +10,18 @@ export type RefundState = (typeof REFUND_STATES)[number];
 export interface SimulatedMerchant {
   readonly mchId: string;
   apiV2Key: string;
+  /** Opens v3 notices and platform certificates; null: not set, so no v3 notice is sent. */
+  apiV3Key: string | null;
   readonly appids: Set<string>;
   balanceFen: number;
   /** Serials of certificates that are revoked. */
   readonly revoked: Set<string>;
   /** The certificate in force. */
   serial: string;
+  /** What the certificate in force is good for in v3: its key, until its end. */
+  apiCertificate: { readonly publicKey: KeyObject; readonly endMs: number } | null;
+  /** The keys that WeChat signs with towards this merchant. */
+  readonly platform: PlatformKeys;
   /** Where notices of refunds made in the merchant platform go; null: none are sent. */
   vendorNotifyUrl: string | null;
   /** A new refund is not found by queries for this long. */
@@ -34,8 +41,10 @@ export interface SimulatedOrder {
   readonly openid: string;
   readonly attach: string;
   readonly notifyUrl: string | null;
+  /** The form of its payment notice: that of the call that made it. */
+  readonly noticeForm: Version;
   readonly prepayId: string;
-  /** Tells the same unifiedorder from another one. */
+  /** Tells the same order from another one. */
   readonly digest: string;
   transactionId: string | null;
   paidAtMs: number | null;
@@ -49,8 +58,11 @@ export interface SimulatedRefund {
   readonly refundId: string;
   readonly amountFen: number;
   readonly notifyUrl: string | null;
+  readonly noticeForm: Version;
   readonly source: 'API' | 'VENDOR_PLATFORM';
   readonly createdMs: number;
+  /** Since when WeChat works on it: a repair begins anew. */
+  processingSinceMs: number;
   state: RefundState;
   succeededMs: number | null;
 }
@@ -79,11 +91,19 @@ export class World {
     latencyMs: 0,
   };
   readonly merchants = new Map<string, SimulatedMerchant>();
+  readonly platformAuthority = new PlatformAuthority();
+  /** What v3 signatures take their time from; `machine` while the simulated time runs away from what callers can know. */
+  signatureClock: 'simulated' | 'machine' = 'simulated';
   private readonly orders = new Map<string, SimulatedOrder>();
   private readonly refunds = new Map<string, SimulatedRefund>();
   private numbers = 0;
 
   constructor(readonly authority: CertificateAuthority) {}
+
+  /** The time v3 signatures carry and are judged by. */
+  signatureMs(): number {
+    return this.signatureClock === 'machine' ? Date.now() : this.clock.nowMs();
+  }
 
   order(mchId: string, outTradeNo: string): SimulatedOrder | undefined {
     return this.orders.get(`${mchId}/${outTradeNo}`);

@@ -1,6 +1,8 @@
-import type { SimulatedMerchant, World } from '../world.js';
+import type { ClientCertificate } from '../exchange.js';
 import type { Call } from '../faults.js';
 import type { RequestRow } from '../ledger.js';
+import { rateBroken } from '../rates.js';
+import type { SimulatedMerchant, World } from '../world.js';
 import { type Fields, signOf, signTypeOf } from './message.js';
 import { closeOrder, orderQuery, unifiedOrder } from './orders.js';
 import { type Answer, refund, refundQuery } from './refunds.js';
@@ -20,24 +22,16 @@ export const V2_CALLS: Readonly<Record<string, V2Call>> = {
   '/pay/closeorder': { call: 'closeorder', needsCertificate: false, work: closeOrder },
 };
 
-/** The client certificate of a connection, as the front server sees it. */
-export interface ClientCertificate {
-  readonly mchId: string | null;
-  readonly serial: string;
-  /** Signed by our authority and inside its dates. */
-  readonly valid: boolean;
-}
-
 /** What is answered: a page, an unsigned refusal, or a signed business answer. */
 export type Verdict =
   | { readonly kind: 'page'; readonly text: string }
   | { readonly kind: 'return_fail'; readonly text: string }
   | { readonly kind: 'answer'; readonly merchant: SimulatedMerchant; readonly answer: Answer };
 
-const SECOND_MS = 1000;
+const RATE_CODES = { requests_per_second: 'FREQUENCY_LIMITED', failures_per_second: 'INVALID_REQ_TOO_MUCH' } as const;
 
 /** A request as it came in. */
-interface Incoming {
+export interface Incoming {
   readonly v2: V2Call;
   readonly fields: Fields;
   readonly certificate: ClientCertificate | null;
@@ -84,28 +78,6 @@ function refusalOf(world: World, merchant: SimulatedMerchant, request: Incoming)
     return { code: 'CERT_ERROR', text: '商户号与API证书不匹配' };
   }
   if (merchant.noAuth) return { code: 'NOAUTH', text: 'the address is not on the allow-list' };
-  const limited = rateBroken(world, merchant.mchId, row);
-  return limited === null ? null : { code: limited, text: 'too many requests' };
-}
-
-/** The 151st request, or the 7th failing one, within a rolling second. */
-function rateBroken(world: World, mchId: string, row: RequestRow): string | null {
-  const { requests } = world.ledger;
-  let [all, failing] = [0, 0];
-  for (let place = requests.length - 1; place >= 0; place -= 1) {
-    const other = requests[place];
-    if (!other || row.received_ms - other.received_ms >= SECOND_MS) break;
-    if (other.mch_id !== mchId || other.call !== 'refund') continue;
-    all += 1;
-    if (other.failing && other !== row) failing += 1;
-  }
-  if (all > world.limits.requestsPerSecond) {
-    world.ledger.violate('requests_per_second', mchId, row.out_trade_no);
-    return 'FREQUENCY_LIMITED';
-  }
-  if (failing >= world.limits.failuresPerSecond) {
-    world.ledger.violate('failures_per_second', mchId, row.out_trade_no);
-    return 'INVALID_REQ_TOO_MUCH';
-  }
-  return null;
+  const broken = rateBroken(world, merchant.mchId, row);
+  return broken === null ? null : { code: RATE_CODES[broken], text: 'too many requests' };
 }

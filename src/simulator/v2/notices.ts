@@ -1,24 +1,14 @@
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
+import type { Letter } from '../notices.js';
 import type { SimulatedMerchant, SimulatedOrder, SimulatedRefund, World } from '../world.js';
 import { beijingText, type Fields, signed, writeMessage } from './message.js';
 import { paidFields } from './orders.js';
 
-/** Seconds between the deliveries of a notice that is not acknowledged. Source: protocol.md 4.4, 24 h 4 m in all. */
-export const RETRY_SECONDS = [
-  15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10_800, 10_800, 10_800, 21_600, 21_600,
-] as const;
-const ANSWER_TIMEOUT_MS = 5000;
-const ACKNOWLEDGED = /<return_code>\s*(?:<!\[CDATA\[)?SUCCESS(?:\]\]>)?\s*<\/return_code>/;
 const BLOCK_BYTES = 16;
 /** A splice keeps this many blocks of the first notice: its head with the refund's number. */
 const SPLICED_BLOCKS = 8;
 
-/** What a receiver answered to one delivery. */
-export interface Delivered {
-  readonly status: number | null;
-  readonly body: string;
-}
-
+/** Notices that must not be believed, by name; `status:<STATUS>` is one more. */
 export const FORGERIES = [
   'wrong_key',
   'wrong_amount',
@@ -113,60 +103,5 @@ export function paymentNotice(merchant: SimulatedMerchant, order: SimulatedOrder
   );
 }
 
-/** Posts a notice once, as WeChat does. */
-export async function deliver(url: string, body: string): Promise<Delivered> {
-  try {
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'text/xml', 'user-agent': 'Mozilla/4.0' },
-      body,
-      redirect: 'manual',
-      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
-    });
-    return { status: answer.status, body: await answer.text() };
-  } catch {
-    return { status: null, body: '' };
-  }
-}
-
-/** Delivers a notice until it is acknowledged, by WeChat's schedule. */
-export function notify(
-  world: World,
-  notice: {
-    readonly kind: 'refund' | 'payment';
-    readonly url: string;
-    readonly order: SimulatedOrder;
-    readonly outRefundNo: string | null;
-    /** Made anew for each delivery. */
-    readonly body: () => string;
-  },
-  attempt = 1,
-): void {
-  void deliver(notice.url, notice.body()).then((delivered) => {
-    const ok = record(world, notice, delivered, attempt);
-    const waitSeconds = RETRY_SECONDS[attempt - 1];
-    if (!ok && waitSeconds !== undefined)
-      world.clock.after(waitSeconds * 1000, () => notify(world, notice, attempt + 1));
-  });
-}
-
-/** Writes a delivery into the ledger; true when WeChat counts it as received. */
-export function record(
-  world: World,
-  notice: { readonly kind: 'refund' | 'payment'; readonly order: SimulatedOrder; readonly outRefundNo: string | null },
-  delivered: Delivered,
-  attempt: number,
-): boolean {
-  const ok = delivered.status === 200 && ACKNOWLEDGED.test(delivered.body);
-  world.ledger.acks.push({
-    kind: notice.kind,
-    mch_id: notice.order.mchId,
-    out_refund_no: notice.outRefundNo,
-    out_trade_no: notice.order.outTradeNo,
-    attempt,
-    status: delivered.status,
-    ok,
-    at: new Date().toISOString(),
-  });
-  return ok;
-}
+/** A V2 body as it goes over the wire. */
+export const v2Letter = (body: string): Letter => ({ form: 'v2', headers: { 'content-type': 'text/xml' }, body });

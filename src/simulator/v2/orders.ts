@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { closeOrder as close, type OrderTrouble, prepay } from '../order-rules.js';
 import type { SimulatedMerchant, SimulatedOrder, World } from '../world.js';
 import { beijingDigits, type Fields } from './message.js';
 import type { Answer } from './refunds.js';
@@ -11,7 +11,14 @@ const FORMS = {
   total_fee: /^[1-9][0-9]{0,12}$/,
   trade_type: /^JSAPI$/,
 } as const;
-const DIGESTED = ['appid', 'body', 'out_trade_no', 'total_fee', 'openid', 'attach', 'trade_type'];
+
+/** V2's words for an order that cannot be paid or closed. Source: protocol.md 3.1, 3.4. */
+const REFUSALS: Readonly<Record<OrderTrouble, Answer>> = {
+  unknown: refuse('ORDERNOTEXIST', 'no such order'),
+  paid: refuse('ORDERPAID', 'the order is paid'),
+  closed: refuse('ORDERCLOSED', 'the order is closed'),
+  number_used: refuse('OUT_TRADE_NO_USED', 'the number stands for another order'),
+};
 
 /** What is wrong with the fields of a unifiedorder; null when nothing is. */
 function malformed(fields: Fields): Answer | null {
@@ -27,34 +34,18 @@ function malformed(fields: Fields): Answer | null {
 export function unifiedOrder(world: World, merchant: SimulatedMerchant, fields: Fields): Answer {
   const wrong = malformed(fields);
   if (wrong) return wrong;
-  const digest = createHash('sha256')
-    .update(JSON.stringify(DIGESTED.map((name) => fields[name] ?? '')))
-    .digest('hex');
-  const order = world.order(merchant.mchId, fields['out_trade_no'] ?? '') ?? newOrder(world, merchant, fields, digest);
-  if (order.paidAtMs !== null) return refuse('ORDERPAID', 'the order is paid');
-  if (order.closed) return refuse('ORDERCLOSED', 'the order is closed');
-  if (order.digest !== digest) return refuse('OUT_TRADE_NO_USED', 'the number stands for another order');
-  return { fields: { trade_type: 'JSAPI', prepay_id: order.prepayId } };
-}
-
-function newOrder(world: World, merchant: SimulatedMerchant, fields: Fields, digest: string): SimulatedOrder {
-  const order: SimulatedOrder = {
-    mchId: merchant.mchId,
+  const found = prepay(world, merchant.mchId, {
+    version: 'v2',
     appid: fields['appid'] ?? '',
+    description: fields['body'] ?? '',
     outTradeNo: fields['out_trade_no'] ?? '',
     totalFen: Number(fields['total_fee']),
     openid: fields['openid'] ?? '',
     attach: fields['attach'] ?? '',
-    notifyUrl: fields['notify_url'] ?? null,
-    prepayId: `wx${world.nextNumber('2026')}`,
-    digest,
-    transactionId: null,
-    paidAtMs: null,
-    closed: false,
-    lastRefundRequestMs: null,
-  };
-  world.addOrder(order);
-  return order;
+    notifyUrl: fields['notify_url'] ?? '',
+  });
+  if ('trouble' in found) return REFUSALS[found.trouble];
+  return { fields: { trade_type: 'JSAPI', prepay_id: found.order.prepayId } };
 }
 
 /** orderquery by transaction_id or out_trade_no. */
@@ -63,7 +54,7 @@ export function orderQuery(world: World, merchant: SimulatedMerchant, fields: Fi
   const order = transaction
     ? world.orderByTransaction(merchant.mchId, transaction)
     : world.order(merchant.mchId, number);
-  if (!order) return refuse('ORDERNOTEXIST', 'no such order');
+  if (!order) return REFUSALS.unknown;
   if (order.paidAtMs === null) {
     return {
       fields: { out_trade_no: order.outTradeNo, trade_state: order.closed ? 'CLOSED' : 'NOTPAY', trade_state_desc: '' },
@@ -93,10 +84,6 @@ export function paidFields(order: SimulatedOrder): Fields {
 
 /** closeorder. */
 export function closeOrder(world: World, merchant: SimulatedMerchant, fields: Fields): Answer {
-  const order = world.order(merchant.mchId, fields['out_trade_no'] ?? '');
-  if (!order) return refuse('ORDERNOTEXIST', 'no such order');
-  if (order.paidAtMs !== null) return refuse('ORDERPAID', 'the order is paid');
-  if (order.closed) return refuse('ORDERCLOSED', 'the order is closed');
-  order.closed = true;
-  return { fields: { result_msg: 'OK' } };
+  const trouble = close(world, merchant.mchId, fields['out_trade_no'] ?? '');
+  return trouble === null ? { fields: { result_msg: 'OK' } } : REFUSALS[trouble];
 }

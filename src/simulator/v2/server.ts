@@ -1,137 +1,63 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
-import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Fault, type FaultPlan, worksUnder } from '../faults.js';
+import { certificateOf, type Exchange, page } from '../exchange.js';
+import { type Fault, type FaultPlan, noteOutcome, worksUnder } from '../faults.js';
 import type { RequestRow } from '../ledger.js';
+import { answeredBelow } from '../transport-faults.js';
 import type { World } from '../world.js';
-import { type ClientCertificate, judge, V2_CALLS, type Verdict } from './calls.js';
+import { type Incoming, judge, V2_CALLS, type Verdict } from './calls.js';
 import { type Fields, parameterDigest, readMessage, signed, signTypeOf, writeMessage } from './message.js';
 
-const BODY_BYTES_MAX = 64 * 1024;
-const HTML_PAGE = '<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>';
-
-/** The HTTPS server that stands for api.mch.weixin.qq.com. A client certificate is asked for and judged per call. */
-export function createV2Server(world: World, faults: FaultPlan): Server {
-  const { certificatePem: cert, privateKeyPem: key } = world.authority.server();
-  const lines = new Map<number | undefined, { readonly tcp: Socket; readonly connection: number }>();
-  let count = 0;
-  const listener: RequestListener = (request, response) => {
-    const { tcp, connection } = lines.get(request.socket.remotePort) ?? { tcp: request.socket, connection: 0 };
-    serve(world, faults, { request, response, connection, tcp }).catch(() => request.socket.destroy());
-  };
-  const server = createServer(
-    {
-      key,
-      cert,
-      ca: world.authority.certificatePem,
-      requestCert: true,
-      rejectUnauthorized: false,
-      keepAliveTimeout: 60_000,
-    },
-    listener,
-  );
-  server.on('connection', (tcp: Socket) => {
-    const { remotePort } = tcp;
-    lines.set(remotePort, { tcp, connection: (count += 1) });
-    tcp.once('close', () => lines.delete(remotePort));
-  });
-  return server;
-}
-
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly connection: number;
-  /** Under the TLS: only it can be reset. */
-  readonly tcp: Socket;
-}
-
-async function serve(world: World, faults: FaultPlan, exchange: Exchange): Promise<void> {
+/** Answers one V2 request. */
+export async function serveV2(world: World, faults: FaultPlan, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
-  const receivedMs = performance.now();
-  const body = await bodyOf(request);
-  if (body === null) return void request.socket.destroy();
   const v2 = V2_CALLS[request.url ?? ''];
   if (!v2) return page(response, 404, '404 Not Found');
   if (request.method !== 'POST') return send(response, fail('REQUIRE_POST_METHOD'));
-  const fields = readMessage(body);
+  const fields = readMessage(exchange.body.toString('utf8'));
   if (!fields) return send(response, fail('XML_FORMAT_ERROR'));
-  const certificate = certificateOf(request.socket as TLSSocket);
-  const row = rowOf(world, { call: v2.call, fields, certificate, receivedMs, connection: exchange.connection });
-  world.ledger.requests.push(row);
-  const fault = faults.take(v2.call, row.mch_id, row.out_refund_no);
+  const certificate = certificateOf(request);
+  const row = rowOf(world, exchange, { v2, fields, certificate });
+  const fault = faults.take(row);
   const verdict = carryOut(world, { v2, fields, certificate, row }, fault);
   if (world.limits.latencyMs > 0) await sleep(world.limits.latencyMs);
   if (fault) await answerWrongly(exchange, fault, verdict, fields);
   else if (verdict) answer(response, verdict, fields);
 }
 
-/** The body; null when it is too long. */
-async function bodyOf(request: IncomingMessage): Promise<string | null> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+/** The request, written into the ledger. */
+function rowOf(world: World, exchange: Exchange, { v2, fields, certificate }: Omit<Incoming, 'row'>): RequestRow {
+  const { mch_id = '', nonce_str = '', out_refund_no = null, out_trade_no = null } = fields;
+  return world.ledger.receive({
+    version: 'v2',
+    call: v2.call,
+    mch_id,
+    cert_mch_id: certificate?.mchId ?? null,
+    serial_no: null,
+    wechatpay_serial: null,
+    nonce_str,
+    out_refund_no,
+    out_trade_no,
+    param_digest: parameterDigest(fields),
+    received_ms: exchange.receivedMs,
+    connection: exchange.connection,
+  });
 }
 
 /** Judges and carries out as far as the fault lets it, and notes in the ledger what came of it. */
-function carryOut(world: World, request: Parameters<typeof judge>[1], fault: Fault | null): Verdict | null {
+function carryOut(world: World, request: Incoming, fault: Fault | null): Verdict | null {
   const before = world.ledger.accepted.length;
   const works = fault === null || worksUnder(fault);
   const verdict = works || fault.fault === 'error' ? judge(world, request, works) : null;
   request.row.accepted = world.ledger.accepted.length > before;
-  note(request.row, verdict, fault);
+  noteOutcome(request.row, codeOf(verdict), fault);
   return verdict;
 }
 
-function rowOf(
-  world: World,
-  request: {
-    readonly call: string;
-    readonly fields: Fields;
-    readonly certificate: ClientCertificate | null;
-    readonly receivedMs: number;
-    readonly connection: number;
-  },
-): RequestRow {
-  const { call, fields, certificate, receivedMs, connection } = request;
-  return {
-    id: world.ledger.requests.length + 1,
-    call,
-    mch_id: fields['mch_id'] ?? '',
-    cert_mch_id: certificate?.mchId ?? null,
-    nonce_str: fields['nonce_str'] ?? '',
-    attempt_id: fields['nonce_str'] ?? '',
-    out_refund_no: fields['out_refund_no'] ?? null,
-    out_trade_no: fields['out_trade_no'] ?? null,
-    param_digest: parameterDigest(fields),
-    received_at: new Date().toISOString(),
-    received_ms: receivedMs,
-    connection,
-    answered: null,
-    accepted: false,
-    failing: false,
-  };
-}
-
-function note(row: RequestRow, verdict: Verdict | null, fault: Fault | null): void {
-  const code =
-    verdict?.kind === 'answer' ? ('code' in verdict.answer ? verdict.answer.code : 'SUCCESS') : (verdict?.kind ?? null);
-  row.answered = fault ? `${fault.fault}${fault.code === null ? '' : `:${fault.code}`}` : code;
-  row.failing = fault ? ['error', 'return_fail', 'html'].includes(fault.fault) : code !== 'SUCCESS';
-}
-
-function certificateOf(socket: TLSSocket): ClientCertificate | null {
-  const peer = socket.getPeerCertificate();
-  if (Object.keys(peer).length === 0) return null;
-  const subject = peer.subject as unknown as Record<string, string> | undefined;
-  return { mchId: subject?.['CN'] ?? null, serial: peer.serialNumber.toUpperCase(), valid: socket.authorized };
+/** SUCCESS, the err_code, or the kind of an answer below the business. */
+function codeOf(verdict: Verdict | null): string | null {
+  if (verdict?.kind !== 'answer') return verdict?.kind ?? null;
+  return 'code' in verdict.answer ? verdict.answer.code : 'SUCCESS';
 }
 
 function answer(response: ServerResponse, verdict: Verdict, request: Fields): void {
@@ -150,21 +76,6 @@ function answerFields(verdict: Extract<Verdict, { kind: 'answer' }>, request: Fi
   return signed({ ...head, ...body }, merchant.apiV2Key, signTypeOf(request) ?? 'MD5');
 }
 
-type WrongAnswer = (exchange: Exchange, fault: Fault) => void;
-
-/** Faults whose answer does not depend on what was asked. */
-const WRONG_ANSWERS: Readonly<Partial<Record<Fault['fault'], WrongAnswer>>> = {
-  timeout_before: () => undefined,
-  timeout_after: () => undefined,
-  reset: ({ tcp }) => void tcp.resetAndDestroy(),
-  html: ({ response }, { code }) => {
-    if (code === 'certificate') page(response, 400, '400 The SSL certificate error');
-    else response.writeHead(200, { 'content-type': 'text/html' }).end(HTML_PAGE);
-  },
-  redirect: ({ response }) => void response.writeHead(302, { location: 'https://example.invalid/' }).end(),
-  return_fail: ({ response }, { code }) => send(response, fail(code ?? 'FAIL')),
-};
-
 /** Answers as the planted fault wants it; a request that was refused anyway is answered as it is. */
 async function answerWrongly(
   exchange: Exchange,
@@ -172,8 +83,8 @@ async function answerWrongly(
   verdict: Verdict | null,
   request: Fields,
 ): Promise<void> {
-  const wrong = WRONG_ANSWERS[fault.fault];
-  if (wrong) return wrong(exchange, fault);
+  if (answeredBelow(exchange, fault)) return;
+  if (fault.fault === 'return_fail') return send(exchange.response, fail(fault.code ?? 'FAIL'));
   if (!verdict) return;
   if (fault.fault === 'slow') await sleep(fault.delayMs);
   if (fault.fault === 'slow' || verdict.kind !== 'answer') return answer(exchange.response, verdict, request);
@@ -210,9 +121,4 @@ const fail = (text: string): Fields => ({ return_code: 'FAIL', return_msg: text 
 
 function send(response: ServerResponse, fields: Fields): void {
   response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end(writeMessage(fields));
-}
-
-function page(response: ServerResponse, status: number, text: string): void {
-  const body = `<html><head><title>${text}</title></head><body><center><h1>${text}</h1></center></body></html>`;
-  response.writeHead(status, { 'content-type': 'text/html' }).end(body);
 }

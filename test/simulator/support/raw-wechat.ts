@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import { request } from 'node:https';
 import { connect, type TLSSocket } from 'node:tls';
 
@@ -15,6 +15,11 @@ export interface Issued {
   readonly api_v2_key: string;
   readonly certificate_pem: string;
   readonly private_key_pem: string;
+  /** Of the certificate, as Authorization headers name it. */
+  readonly serial: string;
+  readonly api_v3_key: string;
+  readonly wechatpay_public_key_id: string;
+  readonly wechatpay_public_key_pem: string;
   readonly appid: string;
 }
 
@@ -56,19 +61,31 @@ function signedText(merchant: Issued, fields: Fields): string {
     .join('')}</xml>`;
 }
 
-/** Writes requests at once on one connection; their answers in the same order. */
-function pipelined(socket: TLSSocket | undefined, bodies: readonly string[]): Promise<RawAnswer[]> {
-  const head = 'POST /secapi/pay/refund HTTP/1.1\r\nHost: localhost\r\nContent-Length: ';
+/** Answers are sent in one chunk each; the last chunk of a body is empty. */
+const CHUNKED = /^[0-9a-f]+\r\n(.*)\r\n0\r\n\r\n$/s;
+
+/** The answers in a stream of them; null while the last one is not whole. */
+function answersIn(stream: string, count: number): RawAnswer[] | null {
+  const parts = stream.split(/(?=HTTP\/1\.1 \d{3} )/).map((part) => part.split(/\r\n\r\n(.*)/s));
+  if (parts.length < count || !CHUNKED.test(parts.at(-1)?.[1] ?? '')) return null;
+  return parts.map(([head = '', body = '']) => {
+    const text = CHUNKED.exec(body)?.[1] ?? '';
+    return { status: Number(head.slice(9, 12)), text, fields: readFlat(text) };
+  });
+}
+
+/** Writes whole requests at once on one connection; their answers in the same order. */
+function pipelined(socket: TLSSocket | undefined, requests: readonly string[]): Promise<RawAnswer[]> {
   return new Promise((resolve) => {
     let text = '';
     socket?.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk;
-      const answers = text.split('HTTP/1.1 200 OK').slice(1);
-      if (answers.length < bodies.length || !answers.at(-1)?.includes('</xml>')) return;
+      const answers = answersIn(text, requests.length);
+      if (answers === null) return;
       socket.destroy();
-      resolve(answers.map((answer) => ({ status: 200, text: answer, fields: readFlat(answer) })));
+      resolve(answers);
     });
-    socket?.write(bodies.map((body) => `${head}${Buffer.byteLength(body)}\r\n\r\n${body}`).join(''));
+    socket?.write(requests.join(''));
   });
 }
 
@@ -76,7 +93,7 @@ function pipelined(socket: TLSSocket | undefined, bodies: readonly string[]): Pr
 export class RawWechat {
   private constructor(
     private readonly child: ChildProcess,
-    private readonly ports: { readonly port: number; readonly control_port: number; readonly ca: string },
+    readonly ports: { readonly port: number; readonly control_port: number; readonly ca: string },
   ) {}
 
   static async start(): Promise<RawWechat> {
@@ -133,13 +150,23 @@ export class RawWechat {
     return this.postText(path, signedText(merchant, fields), certificate);
   }
 
-  /** Refund requests all written at once over connections opened before, so that handshakes do not stretch the second. */
-  async burst(merchant: Issued, refunds: readonly Fields[]): Promise<RawAnswer[]> {
-    const lines = Array.from({ length: Math.ceil(refunds.length / PIPELINED) }, (_, place) =>
-      refunds.slice(place * PIPELINED, (place + 1) * PIPELINED).map((fields) => signedText(merchant, fields)),
+  /** V2 refund requests, as `burstOf`. */
+  burst(merchant: Issued, refunds: readonly Fields[]): Promise<RawAnswer[]> {
+    const head = 'POST /secapi/pay/refund HTTP/1.1\r\nHost: localhost\r\nContent-Length: ';
+    const bodies = refunds.map((fields) => signedText(merchant, fields));
+    return this.burstOf(
+      merchant,
+      bodies.map((body) => `${head}${Buffer.byteLength(body)}\r\n\r\n${body}`),
+    );
+  }
+
+  /** Whole requests all written at once over connections opened before, so that handshakes do not stretch the second. */
+  async burstOf(merchant: Issued, requests: readonly string[]): Promise<RawAnswer[]> {
+    const lines = Array.from({ length: Math.ceil(requests.length / PIPELINED) }, (_, place) =>
+      requests.slice(place * PIPELINED, (place + 1) * PIPELINED),
     );
     const sockets = await Promise.all(lines.map(() => this.connected(merchant)));
-    return (await Promise.all(lines.map((bodies, place) => pipelined(sockets[place], bodies)))).flat();
+    return (await Promise.all(lines.map((texts, place) => pipelined(sockets[place], texts)))).flat();
   }
 
   private connected({ certificate_pem: cert, private_key_pem: key }: Issued): Promise<TLSSocket> {
@@ -177,10 +204,13 @@ export class RawWechat {
   }
 }
 
-/** A receiver of notices that keeps each body and answers as told. */
+/** A receiver of notices that keeps each one and answers as told. */
 export class Receiver {
   readonly bodies: string[] = [];
+  /** Each notice with its headers. */
+  readonly letters: { readonly headers: IncomingHttpHeaders; readonly text: string }[] = [];
   acknowledges = true;
+  status = 200;
   private readonly server: Server;
 
   constructor() {
@@ -189,8 +219,9 @@ export class Receiver {
       incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
       incoming.on('end', () => {
         this.bodies.push(text);
+        this.letters.push({ headers: incoming.headers, text });
         const code = this.acknowledges ? 'SUCCESS' : 'FAIL';
-        answer.end(`<xml><return_code><![CDATA[${code}]]></return_code></xml>`);
+        answer.writeHead(this.status).end(`<xml><return_code><![CDATA[${code}]]></return_code></xml>`);
       });
     });
   }
