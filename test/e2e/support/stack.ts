@@ -219,7 +219,9 @@ export class Stack {
     const appid = `wx${unique()}`;
     const issued = await this.control('POST', '/merchants', { mch_id: mchId, appids: [appid], ...wish.simulator });
     await this.ok('POST', '/v1/merchants', { mch_id: mchId, name: 'test', api_version: 'v2', ...wish.service });
-    const kinds = wish.kinds ?? KINDS[wish.service?.['api_version'] === 'v3' ? 'v3' : 'v2'];
+    const all = KINDS[wish.service?.['api_version'] === 'v3' ? 'v3' : 'v2'];
+    const kinds =
+      wish.kinds ?? all.filter((kind) => issued['public_key'] === true || !kind.startsWith('wechatpay_public_key'));
     await this.credentials(mchId, issued, kinds);
     await this.ok('POST', '/v1/mini_programs', { appid, name: 'test', mch_ids: [mchId] });
     const urls = (await this.ok('GET', `/v1/merchants/${mchId}`))['notify_urls'] as { refund: string };
