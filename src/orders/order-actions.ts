@@ -12,6 +12,7 @@ import { OrderInquiry, refusedBy } from './order-inquiry.js';
 import { type OrderRow, type OrderView, ORDER_COLUMNS, orderView } from './order.view.js';
 import type { ListOrdersQuery } from './orders.dto.js';
 import { OrdersService } from './orders.service.js';
+import { CLOSE_SQL } from './payment-booking.js';
 
 const LIST_SQL = `
   SELECT ${ORDER_COLUMNS} FROM payment_order o
@@ -22,10 +23,6 @@ const LIST_SQL = `
     AND ($9::text IS NULL OR o.appid = $9) AND ($10::text IS NULL OR o.out_trade_no = $10)
     AND ($11::text IS NULL OR o.transaction_id = $11)
   ORDER BY o.id DESC LIMIT $12`;
-
-const CLOSE_SQL = `
-  UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now())
-  WHERE id = $1 AND status = 'created'`;
 
 /** What callers do with an order after it was made: list, sync, close. */
 @Injectable()

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { ShownPayment } from './order-gateway.port.js';
+import { tellOrderStatus } from './outgoing-events.js';
 
 /** What the door made of a payment WeChat showed. `reason` says what differed. */
 export interface PaymentBooked {
@@ -25,13 +26,22 @@ const LOCK_SQL = `
     OR EXISTS (SELECT 1 FROM refund r WHERE r.order_id = payment_order.id) AS touched
   FROM payment_order WHERE mch_id = $1 AND out_trade_no = $2 FOR UPDATE`;
 
+/** $5 is the status before; a vouched payment that WeChat now proves was paid before, too, and is not told again. */
 const PAID_SQL = `
-  UPDATE payment_order SET status = 'paid', paid_fen = $2::bigint, amount_fen = $2::bigint, paid_at = $3::timestamptz, verified = true,
-    transaction_id = coalesce(transaction_id, $4), next_query_at = NULL, updated_at = (SELECT tuikuan_now())
-  WHERE id = $1`;
+  WITH paid AS (
+    UPDATE payment_order SET status = 'paid', paid_fen = $2::bigint, amount_fen = $2::bigint, paid_at = $3::timestamptz,
+      verified = true, transaction_id = coalesce(transaction_id, $4), next_query_at = NULL, updated_at = (SELECT tuikuan_now()),
+      event_sequence = event_sequence + CASE WHEN status = 'paid' THEN 0 ELSE 1 END
+    WHERE id = $1 RETURNING *)
+  ${tellOrderStatus('paid', '$5::text')}`;
 
-const CLOSED_SQL = `
-  UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now()) WHERE id = $1`;
+/** Closes an order ($1) that is not paid and tells of it; nothing happens to one that is paid or closed. */
+export const CLOSE_SQL = `
+  WITH closed AS (
+    UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now()),
+      event_sequence = event_sequence + 1
+    WHERE id = $1 AND status = 'created' RETURNING *)
+  ${tellOrderStatus('closed', "'created'")}`;
 
 /** Something was refunded; perhaps not by us: the refunds of this order are to be listed. */
 const LIST_REFUNDS_SQL = `UPDATE payment_order SET refunds_query_at = (SELECT tuikuan_now()) WHERE id = $1`;
@@ -61,7 +71,7 @@ export async function bookPayment(tx: EntityManager, shown: ShownPayment): Promi
     };
   }
   if (shown.status !== 'closed' || order.status !== 'created') return { result: 'repeat', orderId };
-  await tx.query(CLOSED_SQL, [orderId]);
+  await tx.query(CLOSE_SQL, [orderId]);
   return { result: 'applied', orderId };
 }
 
@@ -86,7 +96,7 @@ async function bookPaid(
     };
   }
   const paidFen = shown.totalFen ?? Number(order.amount_fen);
-  await tx.query(PAID_SQL, [orderId, paidFen, shown.paidAt, shown.transactionId]);
+  await tx.query(PAID_SQL, [orderId, paidFen, shown.paidAt, shown.transactionId, order.status]);
   return { result: 'applied', orderId, ...(order.status === 'closed' && { incident: 'paid_after_closed' }) };
 }
 
