@@ -30,7 +30,6 @@ export class Deliverer implements OnApplicationBootstrap, BeforeApplicationShutd
   private readonly poster: WebhookPoster;
   private readonly inFlight = new Set<Promise<void>>();
   private readonly ended: EndedTry[] = [];
-  private readonly cutOff = new AbortController();
   private stopping = false;
   private wakeUp: () => void = () => undefined;
   private loop: Promise<void> = Promise.resolve();
@@ -55,7 +54,7 @@ export class Deliverer implements OnApplicationBootstrap, BeforeApplicationShutd
     this.wakeUp();
     await this.loop;
     await Promise.race([Promise.all(this.inFlight), sleep(DRAIN_MS, undefined, { ref: false })]);
-    this.cutOff.abort();
+    this.poster.cutOff();
     await Promise.all(this.inFlight);
     await this.book().catch((error: unknown) => log.error('tries could not be booked at the end', { cause: error }));
     await this.poster.close();
@@ -100,7 +99,7 @@ export class Deliverer implements OnApplicationBootstrap, BeforeApplicationShutd
       body,
     };
     const headers = signedHeaders(message, this.secrets.open(delivery.endpoint_id, delivery.secrets));
-    const posted = await this.poster.post(delivery.url, headers, body, this.cutOff.signal);
+    const posted = await this.poster.post(delivery.url, headers, body);
     this.ended.push(endedTry(delivery, posted));
   }
 

@@ -28,6 +28,8 @@ export interface Posted {
  */
 export class WebhookPoster {
   private readonly agent: Agent;
+  private readonly underWay = new Set<AbortController>();
+  private isCutOff = false;
   private readonly connect: buildConnector.connector;
 
   constructor(
@@ -58,40 +60,55 @@ export class WebhookPoster {
     });
   }
 
-  /** Never throws. `stop` ends it early; then the result is null, for nobody knows what the receiver made of it. */
-  async post(
+  /** Never throws. Null when `cutOff` ended it: nobody knows what the receiver made of it. */
+  async post(url: string, headers: Readonly<Record<string, string>>, body: string): Promise<Posted | null> {
+    assertOutsideTransaction();
+    if (this.isCutOff) return null;
+    const startMs = this.clock.monotonicMs();
+    // No AbortSignal.any or timeout: Node 20 may collect one that nobody else holds, and its deadline never comes.
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), CALL_TIMEOUT_MS);
+    this.underWay.add(deadline);
+    try {
+      const heard = await this.exchange(url, headers, body, deadline.signal);
+      return { ...heard, durationMs: this.clock.monotonicMs() - startMs };
+    } catch (error) {
+      if (this.isCutOff) return null;
+      const refused = [error, (error as { cause?: unknown }).cause].some((cause) => cause instanceof AddressRefused);
+      const durationMs = this.clock.monotonicMs() - startMs;
+      return { result: refused ? 'address_refused' : 'no_answer', gone: false, retryAfterSeconds: null, durationMs };
+    } finally {
+      clearTimeout(timer);
+      this.underWay.delete(deadline);
+    }
+  }
+
+  /** Ends every post that is under way, and every later one. */
+  cutOff(): void {
+    this.isCutOff = true;
+    for (const deadline of this.underWay) deadline.abort();
+  }
+
+  private async exchange(
     url: string,
     headers: Readonly<Record<string, string>>,
     body: string,
-    stop: AbortSignal,
-  ): Promise<Posted | null> {
-    assertOutsideTransaction();
-    const startMs = this.clock.monotonicMs();
-    const ended = (posted: Omit<Posted, 'durationMs'>): Posted => ({
-      ...posted,
-      durationMs: this.clock.monotonicMs() - startMs,
+    signal: AbortSignal,
+  ): Promise<Omit<Posted, 'durationMs'>> {
+    const answer = await request(url, {
+      method: 'POST',
+      dispatcher: this.agent,
+      headers: { 'content-type': 'application/json', 'user-agent': USER_AGENT, ...headers },
+      body,
+      signal,
     });
-    const deadline = AbortSignal.any([stop, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
-    try {
-      const answer = await request(url, {
-        method: 'POST',
-        dispatcher: this.agent,
-        headers: { 'content-type': 'application/json', 'user-agent': USER_AGENT, ...headers },
-        body,
-        signal: deadline,
-      });
-      // The status has decided; the rest is drained so that the connection can be used again, or cut at its limits.
-      await answer.body.dump({ limit: ANSWER_BYTES_MAX, signal: deadline }).catch(() => undefined);
-      return ended({
-        result: classOf(answer.statusCode),
-        gone: answer.statusCode === 410,
-        retryAfterSeconds: this.waitOf(answer.headers['retry-after']),
-      });
-    } catch (error) {
-      if (stop.aborted) return null;
-      const refused = [error, (error as { cause?: unknown }).cause].some((cause) => cause instanceof AddressRefused);
-      return ended({ result: refused ? 'address_refused' : 'no_answer', gone: false, retryAfterSeconds: null });
-    }
+    // The status has decided; the rest is drained so that the connection can be used again, or cut at its limits.
+    await answer.body.dump({ limit: ANSWER_BYTES_MAX, signal }).catch(() => undefined);
+    return {
+      result: classOf(answer.statusCode),
+      gone: answer.statusCode === 410,
+      retryAfterSeconds: this.waitOf(answer.headers['retry-after']),
+    };
   }
 
   /** Closes every connection, within a second. */
@@ -122,7 +139,7 @@ export class WebhookPoster {
   private waitOf(header: string | string[] | undefined): number | null {
     if (typeof header !== 'string') return null;
     if (/^[0-9]{1,9}$/.test(header)) return Number(header);
-    const at = Date.parse(header);
+    const at = header.endsWith(' GMT') ? Date.parse(header) : NaN;
     return Number.isNaN(at) ? null : Math.max(0, Math.ceil((at - this.clock.wallMs()) / 1000));
   }
 }
