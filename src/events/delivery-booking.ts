@@ -3,6 +3,9 @@ import { publicId } from '../common/ids.js';
 import type { UnitOfWork } from '../database/unit-of-work.js';
 import { FAILING_DAYS_MAX, HOLD_FIRST_SECONDS, HOLD_FROM_FAILURES, HOLD_MAX_SECONDS } from './schedule.js';
 
+/** Deliveries of one subject that are given another time together; more never wait in earnest, and a claim keeps their order anyway. */
+const LINE_MAX = 100;
+
 /** How a claimed delivery ended. `released`: nothing was sent, or nobody knows; it is free again at once. */
 export interface EndedTry {
   readonly delivery_id: string;
@@ -44,9 +47,11 @@ const BOOK_SQL = `
     RETURNING d.endpoint_id, d.subject_id, d.sequence, d.next_attempt_at),
   behind AS (
     UPDATE webhook_delivery w SET next_attempt_at = coalesce(m.next_attempt_at, c.now)
-    FROM moved m, clock c
-    WHERE w.endpoint_id = m.endpoint_id AND w.subject_id = m.subject_id AND w.sequence > m.sequence AND w.state = 'pending'
-      AND w.id NOT IN (SELECT delivery_id FROM ended)),
+    FROM moved m, clock c, LATERAL (
+      SELECT p.id FROM webhook_delivery p
+      WHERE p.endpoint_id = m.endpoint_id AND p.subject_id = m.subject_id AND p.state = 'pending' AND p.sequence > m.sequence
+      ORDER BY p.sequence LIMIT ${LINE_MAX}) b
+    WHERE w.id = b.id AND w.id NOT IN (SELECT delivery_id FROM ended)),
   heard AS (
     SELECT endpoint_id, count(*)::integer AS tries, bool_or(verdict = 'delivered') AS delivered, bool_or(verdict = 'gone') AS gone,
       max(hold_seconds) AS hold_seconds

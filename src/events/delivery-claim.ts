@@ -25,7 +25,8 @@ export interface ClaimedDelivery extends PayloadRow {
 /**
  * Claims due deliveries under a lease. Endpoints are looked at one by one and each has few tries under way, so that a dead receiver
  * holds up nobody; one that is held or claimed for by another worker right now is left out. Of one subject only the earliest that is
- * still pending goes, which keeps the order of sequence. $1 how many.
+ * still pending goes, which keeps the order of sequence. Its subqueries walk an index each and stop at the first row, whatever the
+ * planner believes of the tables: a plan made while they were empty stays good. $1 how many.
  */
 const CLAIM_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
@@ -33,18 +34,20 @@ const CLAIM_SQL = `
     SELECT e.id, CASE WHEN e.failures_in_row = 0 THEN ${IN_FLIGHT_HEALTHY} ELSE ${IN_FLIGHT_FAILING} END - (
       SELECT count(*) FROM webhook_delivery l WHERE l.endpoint_id = e.id AND l.lease_until > c.now) AS room
     FROM webhook_endpoint e, clock c
-    WHERE e.enabled AND (e.held_until IS NULL OR e.held_until <= c.now) AND EXISTS (
-      SELECT 1 FROM webhook_delivery d WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at <= c.now
-        AND (d.lease_until IS NULL OR d.lease_until < c.now))
+    WHERE e.enabled AND (e.held_until IS NULL OR e.held_until <= c.now) AND c.now >= (
+      SELECT d.next_attempt_at FROM webhook_delivery d WHERE d.endpoint_id = e.id AND d.state = 'pending'
+      ORDER BY d.next_attempt_at LIMIT 1)
     ORDER BY random() FOR NO KEY UPDATE OF e SKIP LOCKED),
   due AS MATERIALIZED (
     SELECT w.id FROM ready e, clock c, LATERAL (
       SELECT d.id FROM webhook_delivery d
       WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at <= c.now
         AND (d.lease_until IS NULL OR d.lease_until < c.now)
-        AND NOT EXISTS (SELECT 1 FROM webhook_delivery p WHERE p.endpoint_id = d.endpoint_id AND p.subject_id = d.subject_id
-          AND p.sequence < d.sequence AND p.state = 'pending')
-      ORDER BY d.next_attempt_at, d.sequence LIMIT greatest(0, e.room) FOR UPDATE SKIP LOCKED) w
+        AND d.sequence = (
+          SELECT p.sequence FROM webhook_delivery p
+          WHERE p.endpoint_id = d.endpoint_id AND p.subject_id = d.subject_id AND p.state = 'pending'
+          ORDER BY p.sequence LIMIT 1)
+      ORDER BY d.next_attempt_at LIMIT greatest(0, e.room) FOR UPDATE SKIP LOCKED) w
     LIMIT $1),
   claimed AS (
     UPDATE webhook_delivery d SET lease_token = uuid7(c.now), lease_until = c.now + make_interval(secs => ${LEASE_SECONDS})

@@ -16,7 +16,7 @@ export const ROTATION_HOURS = 24;
 /** A worker that is gone leaves its deliveries to others after this. */
 export const LEASE_SECONDS = 60;
 /** Tries under way at once per endpoint: of one that answers, and of one whose last try failed. */
-export const IN_FLIGHT_HEALTHY = 8;
+export const IN_FLIGHT_HEALTHY = 32;
 export const IN_FLIGHT_FAILING = 2;
 /** From so many failures in a row on, an endpoint is left alone between tries, twice as long each time up to the most. */
 export const HOLD_FROM_FAILURES = 5;

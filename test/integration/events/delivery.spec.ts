@@ -3,6 +3,7 @@ import { incidentCounts } from '../../../src/common/log.js';
 import { bookTries, type EndedTry } from '../../../src/events/delivery-booking.js';
 import { claimDeliveries, type ClaimedDelivery } from '../../../src/events/delivery-claim.js';
 import { fanOut } from '../../../src/events/fan-out.js';
+import { IN_FLIGHT_FAILING, IN_FLIGHT_HEALTHY } from '../../../src/events/schedule.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { APPID, makeEndpoint, makeOrder, seed, takeIn } from './support.js';
 
@@ -101,11 +102,12 @@ describe('a lease', () => {
   it('holds a delivery for a minute, and no two workers ever hold it together', async () => {
     await makeEndpoint(database);
     await makeEndpoint(database);
-    await newRefunds(20);
+    await newRefunds(40);
     const claims = (await Promise.all(Array.from({ length: 12 }, () => claim()))).flat();
     const ids = claims.map((claimed) => claimed.delivery_id);
     expect(new Set(ids).size).toBe(ids.length);
-    expect(ids.length).toBeGreaterThanOrEqual(16); // Eight tries at once per endpoint; claims that meet may take a few more.
+    // As many tries at once per endpoint; claims that meet may take a few more.
+    expect(ids.length).toBeGreaterThanOrEqual(2 * IN_FLIGHT_HEALTHY);
     expect(await claim()).toEqual([]);
   });
 
@@ -217,14 +219,14 @@ describe('the order of sequence', () => {
 describe('an endpoint', () => {
   it('that fails has two tries at once, and from the fifth failure in a row pauses between them', async () => {
     const id = await makeEndpoint(database);
-    await newRefunds(20);
+    await newRefunds(IN_FLIGHT_HEALTHY + 8);
     const first = await claim();
-    expect(first).toHaveLength(8);
+    expect(first).toHaveLength(IN_FLIGHT_HEALTHY);
     await book(...first.slice(0, 4).map((claimed) => ended(claimed, 'retry', { wait_seconds: 3600 })));
-    expect(await claim()).toEqual([]); // Four of the first are still under way.
+    expect(await claim()).toEqual([]); // The rest of the first is still under way.
     await book(...first.slice(4).map((claimed) => ended(claimed, 'released', { result: null, latency: null })));
     const second = await claim();
-    expect(second).toHaveLength(2);
+    expect(second).toHaveLength(IN_FLIGHT_FAILING);
     await book(...second.map((claimed) => ended(claimed, 'retry', { wait_seconds: 3600 })));
     expect(await endpoint(id)).toMatchObject({ failures_in_row: 6, held_until: expect.any(Date) });
     expect(await claim()).toEqual([]);
@@ -233,7 +235,7 @@ describe('an endpoint', () => {
     expect(third).toHaveLength(2);
     await book(ended(third[0] as ClaimedDelivery, 'delivered'), ended(third[1] as ClaimedDelivery, 'delivered'));
     expect(await endpoint(id)).toMatchObject({ failures_in_row: 0, failing_since: null, held_until: null });
-    expect(await claim()).toHaveLength(8);
+    expect((await claim()).length).toBeGreaterThan(IN_FLIGHT_FAILING);
   });
 
   it('that asks to be left alone is, for all its events', async () => {
