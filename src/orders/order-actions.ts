@@ -12,7 +12,7 @@ import { OrderInquiry, refusedBy } from './order-inquiry.js';
 import { type OrderRow, type OrderView, ORDER_COLUMNS, orderView } from './order.view.js';
 import type { ListOrdersQuery } from './orders.dto.js';
 import { OrdersService } from './orders.service.js';
-import { CLOSE_SQL } from './payment-booking.js';
+import { bookClosed } from './payment-booking.js';
 
 const LIST_SQL = `
   SELECT ${ORDER_COLUMNS} FROM payment_order o
@@ -97,7 +97,7 @@ export class OrderActions {
     switch (answer.outcome) {
       case 'closed':
       case 'not_found':
-        await this.uow.query(CLOSE_SQL, [order.id]);
+        await bookClosed(this.uow, order.id);
         return;
       case 'paid':
         await this.inquiry.refresh(order);

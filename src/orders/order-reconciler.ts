@@ -4,7 +4,7 @@ import { log } from '../common/log.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { OrderInquiry } from './order-inquiry.js';
-import { CLOSE_SQL } from './payment-booking.js';
+import { bookClosed } from './payment-booking.js';
 
 const POLL_MS = 1000;
 const QUERIES_PER_CLAIM = 20;
@@ -73,6 +73,6 @@ export class OrderReconciler implements OnApplicationBootstrap, BeforeApplicatio
   private async ask(order: ClaimedOrder): Promise<void> {
     const { answer } = await this.inquiry.refresh(order, this.uow);
     if (!order.last || answer.outcome !== 'not_found') return;
-    await this.uow.query(CLOSE_SQL, [order.id]);
+    await bookClosed(this.uow, order.id);
   }
 }

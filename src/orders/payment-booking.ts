@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import type { UnitOfWork } from '../database/unit-of-work.js';
 import type { ShownPayment } from './order-gateway.port.js';
 import { tellOrderStatus } from './outgoing-events.js';
 
@@ -35,13 +36,17 @@ const PAID_SQL = `
     WHERE id = $1 RETURNING *)
   ${tellOrderStatus('paid', '$5::text')}`;
 
-/** Closes an order ($1) that is not paid and tells of it; nothing happens to one that is paid or closed. */
-export const CLOSE_SQL = `
+const CLOSED_SQL = `
   WITH closed AS (
     UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now()),
       event_sequence = event_sequence + 1
     WHERE id = $1 AND status = 'created' RETURNING *)
   ${tellOrderStatus('closed', "'created'")}`;
+
+/** Closes an order that is still unpaid, and tells of it; any other stays as it is. */
+export async function bookClosed(tx: EntityManager | UnitOfWork, orderId: string): Promise<void> {
+  await tx.query(CLOSED_SQL, [orderId]);
+}
 
 /** Something was refunded; perhaps not by us: the refunds of this order are to be listed. */
 const LIST_REFUNDS_SQL = `UPDATE payment_order SET refunds_query_at = (SELECT tuikuan_now()) WHERE id = $1`;
@@ -71,7 +76,7 @@ export async function bookPayment(tx: EntityManager, shown: ShownPayment): Promi
     };
   }
   if (shown.status !== 'closed' || order.status !== 'created') return { result: 'repeat', orderId };
-  await tx.query(CLOSE_SQL, [orderId]);
+  await bookClosed(tx, orderId);
   return { result: 'applied', orderId };
 }
 

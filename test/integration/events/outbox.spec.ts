@@ -1,7 +1,7 @@
 import { systemClock } from '../../../src/common/clock.js';
 import { newUuid, publicId } from '../../../src/common/ids.js';
 import { ORDER_VIEW_COLUMNS, orderView, type OrderViewRow } from '../../../src/orders/order.view.js';
-import { bookPayment, CLOSE_SQL } from '../../../src/orders/payment-booking.js';
+import { bookClosed, bookPayment } from '../../../src/orders/payment-booking.js';
 import { INSERT_REGISTERED_SQL } from '../../../src/orders/registered-order.js';
 import type { ShownPayment } from '../../../src/orders/order-gateway.port.js';
 import type { AnyBooking } from '../../../src/refunds/bookings.js';
@@ -230,7 +230,7 @@ describe('an order', () => {
   it('is told of when it is closed, and when it is paid after all', async () => {
     const order = await makeOrder(database, { status: 'created' });
     await shownPaid(order, { status: 'closed', transactionId: null, totalFen: null, paidAt: null });
-    await database.uow.query(CLOSE_SQL, [order.id]);
+    await bookClosed(database.uow, order.id);
     await shownPaid(order);
     expect((await eventsOf(database, order.id)).map(({ type, data }) => [type, data.previous_status])).toEqual([
       ['order.closed', 'created'],
@@ -303,7 +303,7 @@ describe('no change without its event, no event without its change', () => {
   it.each<[string, (order: SeededOrder, refund: RefundRow) => Promise<unknown>]>([
     ['booking', (order, refund) => book(proof(refund, order, 'succeeded'))],
     ['intake', (order) => takeIn(database, order, 100)],
-    ['closing', async () => database.uow.query(CLOSE_SQL, [(await makeOrder(database, { status: 'created' })).id])],
+    ['closing', async () => bookClosed(database.uow, (await makeOrder(database, { status: 'created' })).id)],
   ])('a %s whose event cannot be written does not happen', async (_, change) => {
     const order = await makeOrder(database);
     const refund = await takeIn(database, order, 300);
