@@ -5,6 +5,7 @@ import type { Settings } from '../config/settings.js';
 import { LEASE_SECONDS, SLOT_AHEAD_SECONDS } from './limits.js';
 import type { Probe } from './dispatch-plan.js';
 import type { Rate } from './merchant-rate.js';
+import { TELL_EXPIRED_SQL } from './outgoing-events.js';
 import { currentRate, handOutSlots, slotsToHandOut } from './slots.js';
 
 /** A refund under a fresh lease, with its slot. `callId` is lease token, gateway_call.id and nonce in one. */
@@ -77,8 +78,10 @@ const CLAIM_SQL = `
     FOR NO KEY UPDATE OF o, r SKIP LOCKED),
   expired AS (
     UPDATE refund r SET state = 'rejected', state_since = c.now, version = r.version + 1, next_attempt_at = NULL,
-      failure_code = 'refund_window_expired', failure_wechat_code = NULL, failure_message = NULL, updated_at = c.now
-    FROM due d, clock c WHERE r.id = d.id AND d.expired RETURNING r.id, r.order_id, r.version, r.amount_fen, d.state AS from_state),
+      failure_code = 'refund_window_expired', failure_wechat_code = NULL, failure_message = NULL, updated_at = c.now,
+      event_sequence = r.event_sequence + 1
+    FROM due d, clock c WHERE r.id = d.id AND d.expired RETURNING r.*, d.state AS from_state),
+  told AS (${TELL_EXPIRED_SQL}),
   claimed AS (
     UPDATE refund r SET state = 'submitting', state_since = c.now, version = r.version + 1, lease_token = d.call_id,
       lease_until = c.now + make_interval(secs => $5), in_doubt_since = c.now, api_version = coalesce(r.api_version, d.merchant_version),

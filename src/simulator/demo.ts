@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { DemoBackend } from './demo-backend.js';
 import { freshPlace, removePlace } from './demo-place.js';
 import { startSimulator } from './simulator.js';
 
@@ -84,6 +85,8 @@ function startService(directory: string, port: number, simulator: { port: number
       WECHATPAY_BASE_URL: `https://localhost:${simulator.port}`,
       NODE_EXTRA_CA_CERTS: simulator.caPath,
       LOG_LEVEL: 'warn',
+      // The demo's own backend listens on this machine.
+      WEBHOOK_ALLOW_LOOPBACK: 'true',
     },
     // Over the channel the service notices when the demo is gone, and ends too.
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
@@ -205,12 +208,21 @@ async function main(): Promise<void> {
       call(method, `${url}${path}`, body, { authorization: `Bearer ${key}`, ...headers });
     say('\n1. One company, two merchant numbers, one mini-program on each.');
     for (const shop of SHOPS) await setUp(api, control, shop);
+    const backend = await DemoBackend.start();
+    const endpoint = await api('POST', '/v1/webhook_endpoints', { url: backend.url, events: ['*'] });
+    backend.secret = String(endpoint['secret']);
     let last = { refundId: '', orderId: '' };
     for (const [place, shop] of SHOPS.entries()) {
       say(
         `\n${place + 2}. ${shop.name}, API ${shop.apiVersion}: a payment of ${yuan(shop.amountFen)}, then money back.`,
       );
       last = await payAndRefund(api, control, shop, `DEMO-${place + 1}`);
+      const { refundId, orderId } = last;
+      const { told } = await until(
+        () => Promise.resolve({ told: backend.about(refundId, orderId) }),
+        ({ told }) => (told as string[]).some((type) => type.startsWith('order.') && type.endsWith('refunded')),
+      );
+      say(`\n   the company's backend heard of it, each event signed: ${(told as string[]).join(', ')}`);
     }
     printWayOn(url, control, key, last);
   } catch (error) {
