@@ -96,6 +96,17 @@ describe('fan-out', () => {
     );
     expect([await fanOut(database.uow), await fanOut(database.uow)]).toEqual([true, false]);
   });
+
+  it('to many endpoints takes fewer events at a time, and each gets all', async () => {
+    await database.uow.query(
+      `INSERT INTO webhook_endpoint (id, url, events, created_by, created_at, updated_at)
+       SELECT uuid7(tuikuan_now()), 'https://shop.example/', '{*}', 'key_test', tuikuan_now(), tuikuan_now() FROM generate_series(1, 3000)`,
+      [],
+    );
+    for (let n = 0; n < 4; n += 1) await takeIn(database, await makeOrder(database), 100);
+    expect([await fanOut(database.uow), await fanOut(database.uow)]).toEqual([true, false]);
+    expect(await database.uow.query('SELECT 1 FROM webhook_delivery', [])).toHaveLength(12_000);
+  });
 });
 
 describe('a lease', () => {
