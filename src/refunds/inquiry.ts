@@ -26,6 +26,8 @@ export interface ClaimedQuery {
   readonly apiVersion: ApiVersion;
   readonly outRefundNo: string;
   readonly askedAt: Date;
+  /** A question of the refund's own list; a caller's is extra. */
+  readonly planned: boolean;
   /** Until its slot. */
   readonly delayMs: number;
 }
@@ -126,6 +128,7 @@ export async function claimQueries(
     apiVersion: row.api_version,
     outRefundNo: row.out_refund_no,
     askedAt: row.now,
+    planned: want.only === null,
   }));
 }
 
@@ -180,9 +183,9 @@ export class RefundInquiry {
 }
 
 function bookingOf(query: ClaimedQuery, answer: QueryAnswer): AnyBooking {
-  const { refundId, orderId, callId, askedAt } = query;
+  const { refundId, orderId, callId, askedAt, planned } = query;
   const booking = { refundId, orderId, cause: 'query', sourceId: callId } as const;
   if (answer.shown) return { ...booking, kind: 'proof', shown: answer.shown, askedAt };
   const found = answer.outcome === 'not_found' ? false : null;
-  return { ...booking, kind: 'not_shown', found, leaseToken: callId, askedAt };
+  return { ...booking, kind: 'not_shown', found, leaseToken: callId, askedAt, planned };
 }
