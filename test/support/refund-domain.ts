@@ -163,10 +163,12 @@ export class RefundDomain {
     await this.database.close();
   }
 
-  /** Moves database time on. */
+  /** Moves database time on; the workers look at once. */
   async forward(seconds: number): Promise<void> {
     this.aheadSeconds += seconds;
     await this.database.shiftClock(`${this.aheadSeconds} seconds`);
+    this.dispatcher.wake();
+    this.reconciler.wake();
   }
 
   /** Stops database time at this moment, an SQL expression. */
@@ -268,6 +270,26 @@ export class RefundDomain {
       wechatStatus: status.toUpperCase(),
       ...change,
     };
+  }
+
+  /** A V2 notice about a refund, opened, comes in; it says what `change` does not change as it is here. */
+  async notice(refund: Refund, change: Partial<ShownRefund>): Promise<void> {
+    const account = await this.directory.byMchId(refund.order.mchId);
+    if (!account) throw new Error('the merchant is not known');
+    const shown = await this.shown(refund, change);
+    await this.notifications.receive({
+      kind: 'refund',
+      account,
+      version: 'v2',
+      text: '<root/>',
+      dedupeKey: unique(),
+      shown,
+    });
+  }
+
+  /** What became of the notices about a refund, oldest first. */
+  notices({ uuid }: Refund): Promise<{ result: string; reason: string | null }[]> {
+    return this.sql('SELECT result, reason FROM notification WHERE refund_id = $1 ORDER BY id', [uuid]);
   }
 
   /** From now on WeChat shows this refund so. */
