@@ -98,6 +98,8 @@ export interface NotShownBooking extends Booking {
   readonly found: false | null;
   readonly leaseToken: string;
   readonly askedAt: Date;
+  /** A question of the refund's own list; a caller's leaves the list as it is. */
+  readonly planned: boolean;
 }
 
 /** A move of ours outside a send: by a caller, the clock or a repaired configuration. */

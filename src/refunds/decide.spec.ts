@@ -92,6 +92,7 @@ const notFound = (askedAt = NOW): AnyBooking => ({
   found: false,
   leaseToken: 'call',
   askedAt,
+  planned: true,
 });
 
 describe('a send that ended without proof', () => {
