@@ -86,14 +86,14 @@ export class ApiKeys {
 
   /** One page of the live keys, newest first. */
   async list(query: ListQuery): Promise<Page<ApiKeyView>> {
-    const { limit, before, createdGte, createdLt } = rangeOf(query);
+    const { limit, before, createdGte, createdLt } = rangeOf(query, (name) => uuidOf('apiKey', name));
     const rows = await this.uow.query<KeyRow>(
       `SELECT ${COLUMNS} FROM api_key WHERE revoked_at IS NULL AND ($1::uuid IS NULL OR id < $1)
          AND ($2::timestamptz IS NULL OR created_at >= $2) AND ($3::timestamptz IS NULL OR created_at < $3)
        ORDER BY id DESC LIMIT $4`,
       [before, createdGte, createdLt, limit + 1],
     );
-    return pageOf(rows, limit, viewOf, (row) => row.id);
+    return pageOf(rows, limit, viewOf, (row) => publicId('apiKey', row.id));
   }
 
   /** Kills a key; AppError api_key_not_found. */

@@ -151,16 +151,22 @@ function secretOf(env: Env, name: (typeof SECRET_NAMES)[number], faults: EnvFaul
   }
 }
 
-/** True however the host is spelled: letters, port and a dot at its end do not make it another one. */
+/** The host however it is spelled: letters, port and a dot at its end do not make it another one. */
+function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/\.$/, '');
+}
+
 function isRealHost(url: string): boolean {
-  return URL.canParse(url) && REAL_HOSTS.includes(new URL(url).hostname.replace(/\.$/, ''));
+  return URL.canParse(url) && REAL_HOSTS.includes(hostOf(url));
 }
 
 /** WeChat calls only https and public names, no addresses (protocol.md 4.6). */
 function isPublicUrl(url: string): boolean {
   if (!URL.canParse(url)) return false;
-  const { protocol, hostname } = new URL(url);
-  return protocol === 'https:' && hostname.includes('.') && isIP(hostname.replace(/^\[|\]$/g, '')) === 0;
+  const { protocol } = new URL(url);
+  const host = hostOf(url);
+  const named = host.includes('.') && !host.endsWith('.localhost') && isIP(host.replace(/^\[|\]$/g, '')) === 0;
+  return protocol === 'https:' && named;
 }
 
 /** Rules between variables. */

@@ -65,6 +65,9 @@ const RESUME_SQL = `
     pause_reason = CASE WHEN pause_reason = 'configuration' THEN NULL ELSE pause_reason END
   WHERE mch_id = $1`;
 
+/** What a cursor names. */
+const CURSOR = /^merchant ([0-9]{8,32})$/;
+
 /** Merchants and their credentials: made, changed, sealed, tried out. Secrets go in and never come out. */
 @Injectable()
 export class MerchantsService {
@@ -101,7 +104,7 @@ export class MerchantsService {
 
   /** One page, newest first. */
   async list(query: ListMerchantsQuery): Promise<Page<MerchantView>> {
-    const { limit, before, createdGte, createdLt } = rangeOf(query, MCH_ID);
+    const { limit, before, createdGte, createdLt } = rangeOf(query, (name) => CURSOR.exec(name)?.[1] ?? null);
     const rows = await this.uow.query<MerchantRow>(
       `${MERCHANT_COLUMNS}
        WHERE ($1::text IS NULL OR (m.created_at, m.mch_id) < (SELECT b.created_at, b.mch_id FROM merchant b WHERE b.mch_id = $1))
@@ -113,7 +116,7 @@ export class MerchantsService {
       rows,
       limit,
       (row) => merchantView(row, this.settings.publicUrl),
-      (row) => row.mch_id,
+      (row) => `merchant ${row.mch_id}`,
     );
   }
 

@@ -27,6 +27,9 @@ const COLUMNS = `
     ARRAY(SELECT b.mch_id FROM mini_program_merchant b WHERE b.appid = p.appid ORDER BY b.mch_id) AS mch_ids
   FROM mini_program p`;
 
+/** What a cursor names. */
+const CURSOR = /^mini_program ([0-9A-Za-z_-]{1,32})$/;
+
 /** Mini-programs and their bindings. Bindings are checked for new orders; refunds follow the order. */
 @Injectable()
 export class MiniProgramsService {
@@ -61,7 +64,7 @@ export class MiniProgramsService {
 
   /** One page, newest first; null `appids` for all. */
   async list(query: ListMiniProgramsQuery, appids: readonly string[] | null): Promise<Page<MiniProgramView>> {
-    const { limit, before, createdGte, createdLt } = rangeOf(query, APPID);
+    const { limit, before, createdGte, createdLt } = rangeOf(query, (name) => CURSOR.exec(name)?.[1] ?? null);
     const rows = await this.uow.query<MiniProgramRow>(
       `${COLUMNS}
        WHERE ($1::text IS NULL OR (p.created_at, p.appid) < (SELECT b.created_at, b.appid FROM mini_program b WHERE b.appid = $1))
@@ -70,7 +73,7 @@ export class MiniProgramsService {
        ORDER BY p.created_at DESC, p.appid DESC LIMIT $5`,
       [before, createdGte, createdLt, appids, limit + 1],
     );
-    return pageOf(rows, limit, viewOf, (row) => row.appid);
+    return pageOf(rows, limit, viewOf, (row) => `mini_program ${row.appid}`);
   }
 
   /** `mch_ids` replaces all bindings. AppError mini_program_not_found, merchant_not_found. */

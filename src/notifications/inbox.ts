@@ -81,7 +81,7 @@ export class Inbox {
 
   /** One page, newest first. */
   async list(query: ListNotificationsQuery): Promise<Page<NotificationView>> {
-    const { limit, before, createdGte, createdLt } = rangeOf(query);
+    const { limit, before, createdGte, createdLt } = rangeOf(query, (name) => uuidOf('notification', name));
     const rows = await this.uow.query<NotificationRow>(LIST_SQL, [
       before,
       createdGte,
@@ -97,7 +97,7 @@ export class Inbox {
       rows,
       limit,
       (row) => this.view(row),
-      (row) => row.id,
+      (row) => publicId('notification', row.id),
     );
   }
 

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
-import { newUuid, publicId } from '../common/ids.js';
+import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { incident } from '../common/log.js';
 import { AppError } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
@@ -39,7 +39,7 @@ export class OrderActions {
 
   /** One page, newest first. */
   async list(caller: Caller, query: ListOrdersQuery): Promise<Page<OrderView>> {
-    const range = rangeOf(query);
+    const range = rangeOf(query, (name) => uuidOf('order', name));
     const rows = await this.uow.query<OrderRow>(LIST_SQL, [
       range.before,
       range.createdGte,
@@ -58,7 +58,7 @@ export class OrderActions {
       rows,
       range.limit,
       (row) => orderView(row, this.settings),
-      (row) => row.id,
+      (row) => publicId('order', row.id),
     );
   }
 

@@ -57,13 +57,14 @@ export interface Page<View> {
   readonly next_cursor: string | null;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** Reads the common parameters; `key` says what the cursor must hold. AppError validation_failed for a cursor that is none. */
-export function rangeOf(query: ListQuery & Partial<AmountListQuery>, key: RegExp = UUID): Range {
+/**
+ * Reads the common parameters; `keyIn` finds the key in what a cursor names, null for a row of another list: AppError
+ * validation_failed, since such a page would skip rows or end too early.
+ */
+export function rangeOf(query: ListQuery & Partial<AmountListQuery>, keyIn: (name: string) => string | null): Range {
   return {
     limit: Number(query.limit ?? LIMIT_DEFAULT),
-    before: query.cursor === undefined ? null : keyOfCursor(query.cursor, key),
+    before: query.cursor === undefined ? null : keyOfCursor(query.cursor, keyIn),
     createdGte: query.created_gte ?? null,
     createdLt: query.created_lt ?? null,
     amountGte: query.amount_gte === undefined ? null : Number(query.amount_gte),
@@ -71,22 +72,22 @@ export function rangeOf(query: ListQuery & Partial<AmountListQuery>, key: RegExp
   };
 }
 
-/** A page from one row more than asked for; `keyOf` is what the list is sorted by. */
+/** A page from one row more than asked for; `nameOf` is what a cursor names a row by, told apart from rows of other lists. */
 export function pageOf<Row, View>(
   rows: readonly Row[],
   limit: number,
   view: (row: Row) => View,
-  keyOf: (row: Row) => string,
+  nameOf: (row: Row) => string,
 ): Page<View> {
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
   const more = rows.length > limit && last !== undefined;
-  return { data: shown.map(view), next_cursor: more ? Buffer.from(keyOf(last)).toString('base64url') : null };
+  return { data: shown.map(view), next_cursor: more ? Buffer.from(nameOf(last)).toString('base64url') : null };
 }
 
-function keyOfCursor(cursor: string, key: RegExp): string {
-  const text = Buffer.from(cursor, 'base64url').toString();
-  if (key.test(text)) return text;
+function keyOfCursor(cursor: string, keyIn: (name: string) => string | null): string {
+  const key = keyIn(Buffer.from(cursor, 'base64url').toString());
+  if (key !== null) return key;
   throw new AppError('validation_failed', 'The cursor is not one of this list.', {
     errors: [{ field: 'cursor', message: 'must be a next_cursor of this list' }],
   });

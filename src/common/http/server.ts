@@ -1,8 +1,8 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { log } from '../log.js';
 import { AppError } from '../problem.js';
-import { readJsonBody } from './json-body.js';
+import { FORBIDDEN_KEYS, readJsonBody } from './json-body.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
 /** Headers that must stand once: doubled ones are joined or picked from by the parser, differently from a proxy's. */
@@ -52,7 +52,7 @@ export function prepareServer(fastify: FastifyInstance, rawPrefix: string): void
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.headers(headersOfEvery(request.id));
-    done(refusalOf(request.raw));
+    done(refusalOf(request.raw) ?? refusalOfQuery(request.query as object));
   });
   fastify.addHook('onResponse', (request, reply, done) => {
     const caller = (request as { caller?: { id: string } }).caller;
@@ -87,11 +87,25 @@ function refusalOf(request: IncomingMessage): AppError | undefined {
   if (request.headers.upgrade !== undefined) return new AppError('validation_failed', 'No other protocol is spoken.');
   const doubled = names.find((name, place) => ONCE.test(name) && names.indexOf(name) !== place);
   if (doubled !== undefined) return new AppError('validation_failed', `The header ${doubled} stands twice.`);
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    return new AppError('unsupported_media_type', 'Encoded bodies are not taken.');
-  }
+  return refusalOfEncoding(request.headers);
+}
+
+function refusalOfEncoding({
+  'content-encoding': encoding = 'identity',
+  'transfer-encoding': transfer = 'chunked',
+}: IncomingHttpHeaders): AppError | undefined {
+  if (transfer.toLowerCase() !== 'chunked')
+    return new AppError('validation_failed', 'No transfer encoding but chunked is read.');
+  if (encoding !== 'identity') return new AppError('unsupported_media_type', 'Encoded bodies are not taken.');
   return undefined;
+}
+
+/** Names that the reader of classes passes over, so that it would not call them unknown. */
+function refusalOfQuery(query: object): AppError | undefined {
+  const field = Object.keys(query).find((name) => FORBIDDEN_KEYS.includes(name));
+  if (field === undefined) return undefined;
+  const errors = [{ field, message: 'is no parameter' }];
+  return new AppError('validation_failed', `Not valid: ${field}.`, { errors });
 }
 
 function assertJson(contentType: string): void {

@@ -5,7 +5,7 @@ export function Optional(): PropertyDecorator {
   return ValidateIf((_object: unknown, value: unknown) => value !== undefined);
 }
 
-const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$/;
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$/;
 
 /** A moment as RFC 3339 has it: date, time with seconds, and an offset, so that nobody's own time zone is guessed. */
 export function IsTime(): PropertyDecorator {
@@ -19,7 +19,7 @@ export function IsTime(): PropertyDecorator {
   });
 }
 
-/** True for a moment that exists; 31 February and 24:61 do not. */
+/** True for a moment that exists; 31 February and 24:00 do not. */
 export function isTime(value: unknown): boolean {
   if (typeof value !== 'string' || !RFC_3339.test(value) || value.startsWith('0000')) return false;
   const day = new Date(`${value.slice(0, 10)}T00:00:00Z`);

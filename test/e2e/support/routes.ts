@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+
+/** One call of the REST API, as openapi.json has it. */
+export interface Route {
+  readonly method: string;
+  /** With its parameters in braces. */
+  readonly path: string;
+}
+
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+/** Every route of openapi.json, so that a new one is tested without anybody thinking of it. */
+export function routes(): Route[] {
+  const { paths } = JSON.parse(readFileSync('openapi.json', 'utf8')) as Document;
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })),
+  );
+}
+
+/** The paths that answer a page of rows. */
+export function lists(): string[] {
+  return routes()
+    .filter(({ method, path }) => method === 'GET' && path.startsWith('/v1/') && !path.includes('{'))
+    .map(({ path }) => path);
+}
