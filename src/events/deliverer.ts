@@ -3,6 +3,7 @@ import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationB
 import { CLOCK, type Clock } from '../common/clock.js';
 import { publicId } from '../common/ids.js';
 import { log } from '../common/log.js';
+import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { bookTries, type EndedTry } from './delivery-booking.js';
@@ -28,11 +29,8 @@ const DRAIN_MS = 3000;
 @Injectable()
 export class Deliverer implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly poster: WebhookPoster;
-  private readonly inFlight = new Set<Promise<void>>();
+  private readonly loop = new WorkLoop('event delivery', POLL_MS, () => this.tick());
   private readonly ended: EndedTry[] = [];
-  private stopping = false;
-  private wakeUp: () => void = () => undefined;
-  private loop: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly uow: WorkerUnitOfWork,
@@ -45,50 +43,27 @@ export class Deliverer implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   onApplicationBootstrap(): void {
-    if (this.settings.role !== 'api') this.loop = this.run();
+    if (this.settings.role !== 'api') this.loop.start();
   }
 
   /** Claims nothing more, waits a moment for receivers, and gives back what they have not answered. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.stopping = true;
-    this.wakeUp();
-    await this.loop;
-    await Promise.race([Promise.all(this.inFlight), sleep(DRAIN_MS, undefined, { ref: false })]);
+    await this.loop.end();
+    await Promise.race([this.loop.drained(), sleep(DRAIN_MS, undefined, { ref: false })]);
     this.poster.cutOff();
-    await Promise.all(this.inFlight);
+    await this.loop.drained();
     await this.book().catch((error: unknown) => log.error('tries could not be booked at the end', { cause: error }));
     await this.poster.close();
-  }
-
-  private async run(): Promise<void> {
-    while (!this.stopping) {
-      const more = await this.tick().catch((error: unknown) => {
-        log.error('event delivery stopped for a moment', { cause: error });
-        return sleep(POLL_MS, false);
-      });
-      if (more || this.ended.length > 0 || this.stopping) continue;
-      await Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => (this.wakeUp = resolve))]);
-    }
   }
 
   /** True when more events wait to be fanned out. */
   private async tick(): Promise<boolean> {
     await this.book();
     const more = await fanOut(this.uow);
-    const room = IN_FLIGHT_MAX - this.inFlight.size;
+    const room = IN_FLIGHT_MAX - this.loop.size;
     const claimed = room > 0 ? await claimDeliveries(this.uow, room) : [];
-    for (const delivery of claimed) this.track(this.deliver(delivery));
+    for (const delivery of claimed) this.loop.track(this.deliver(delivery).finally(() => this.loop.wake()));
     return more;
-  }
-
-  private track(work: Promise<void>): void {
-    const tracked = work
-      .catch((error: unknown) => log.error('an event could not be sent; its lease will run out', { cause: error }))
-      .finally(() => {
-        this.inFlight.delete(tracked);
-        this.wakeUp();
-      });
-    this.inFlight.add(tracked);
   }
 
   private async deliver(delivery: ClaimedDelivery): Promise<void> {

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { publicId } from '../common/ids.js';
-import { log } from '../common/log.js';
+import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { MerchantDirectory } from '../merchants/merchant-account.js';
@@ -10,7 +9,7 @@ import { QUERY_GAPS_SECONDS } from '../refunds/limits.js';
 import { Inbox, type NotificationRow } from './inbox.js';
 
 const POLL_MS = 500;
-const PER_CLAIM = 10;
+const QUERIES_AT_ONCE_MAX = 10;
 /** Questions, by the rhythm of refunds, until WeChat's "not found" is believed: about three days. */
 const STEPS_MAX = 18;
 
@@ -31,8 +30,7 @@ const SETTLE_SQL = `
 /** Asks WeChat about numbers that notices named and we do not know: refunds made in the merchant platform. Only its signed answer books. */
 @Injectable()
 export class NoticeConfirmer implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly stop = new AbortController();
-  private loop: Promise<void> = Promise.resolve();
+  private readonly loop = new WorkLoop('confirming notices', POLL_MS, () => this.tick());
 
   constructor(
     private readonly uow: WorkerUnitOfWork,
@@ -43,28 +41,23 @@ export class NoticeConfirmer implements OnApplicationBootstrap, BeforeApplicatio
   ) {}
 
   onApplicationBootstrap(): void {
-    if (this.settings.role !== 'api') this.loop = this.run();
+    if (this.settings.role !== 'api') this.loop.start();
   }
 
   /** Claims nothing more and waits for the questions under way. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.stop.abort();
-    await this.loop;
+    await this.loop.end();
+    await this.loop.drained();
   }
 
-  private async run(): Promise<void> {
-    while (!this.stop.signal.aborted) {
-      try {
-        const claimed = await this.uow.query<NotificationRow & { query_step: number }>(CLAIM_SQL, [
-          [...QUERY_GAPS_SECONDS],
-          PER_CLAIM,
-        ]);
-        await Promise.all(claimed.map((row) => this.confirm(row, row.query_step)));
-      } catch (error) {
-        log.error('confirming notices stopped for a moment', { cause: error });
-      }
-      await sleep(POLL_MS, undefined, { signal: this.stop.signal }).catch(() => undefined);
-    }
+  private async tick(): Promise<void> {
+    const room = QUERIES_AT_ONCE_MAX - this.loop.size;
+    if (room <= 0) return;
+    const rows = await this.uow.query<NotificationRow & { query_step: number }>(CLAIM_SQL, [
+      [...QUERY_GAPS_SECONDS],
+      room,
+    ]);
+    for (const row of rows) this.loop.track(this.confirm(row, row.query_step));
   }
 
   private async confirm(row: NotificationRow, step: number): Promise<void> {

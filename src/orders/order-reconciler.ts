@@ -1,13 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { log } from '../common/log.js';
+import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { OrderInquiry } from './order-inquiry.js';
 import { bookClosed } from './payment-booking.js';
 
 const POLL_MS = 1000;
-const QUERIES_PER_CLAIM = 20;
+const QUERIES_AT_ONCE_MAX = 20;
 /** Gaps between the questions about an order that is not paid: at 1 m, 5 m, 15 m, 1 h after it was made, then every 6 h. */
 const GAPS_SECONDS = [60, 240, 600, 2700, 21_600] as const;
 /** WeChat closes unpaid orders after 7 days; by then it has been asked often enough. */
@@ -34,8 +33,7 @@ interface ClaimedOrder {
 /** Asks WeChat about orders that are not paid, so that a lost payment notice is found. */
 @Injectable()
 export class OrderReconciler implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly stop = new AbortController();
-  private loop: Promise<void> = Promise.resolve();
+  private readonly loop = new WorkLoop('order queries', POLL_MS, () => this.tick());
 
   constructor(
     private readonly uow: WorkerUnitOfWork,
@@ -44,29 +42,20 @@ export class OrderReconciler implements OnApplicationBootstrap, BeforeApplicatio
   ) {}
 
   onApplicationBootstrap(): void {
-    if (this.settings.role !== 'api') this.loop = this.run();
+    if (this.settings.role !== 'api') this.loop.start();
   }
 
   /** Claims nothing more and waits for the questions under way. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.stop.abort();
-    await this.loop;
-  }
-
-  private async run(): Promise<void> {
-    while (!this.stop.signal.aborted) {
-      try {
-        await this.tick();
-      } catch (error) {
-        log.error('order queries stopped for a moment', { cause: error });
-      }
-      await sleep(POLL_MS, undefined, { signal: this.stop.signal }).catch(() => undefined);
-    }
+    await this.loop.end();
+    await this.loop.drained();
   }
 
   private async tick(): Promise<void> {
-    const claimed = await this.uow.query<ClaimedOrder>(CLAIM_SQL, [[...GAPS_SECONDS], QUERIES_PER_CLAIM]);
-    await Promise.all(claimed.map((order) => this.ask(order)));
+    const room = QUERIES_AT_ONCE_MAX - this.loop.size;
+    if (room <= 0) return;
+    const claimed = await this.uow.query<ClaimedOrder>(CLAIM_SQL, [[...GAPS_SECONDS], room]);
+    for (const order of claimed) this.loop.track(this.ask(order));
   }
 
   /** An order WeChat no longer knows after seven days is closed: it can never be paid. */

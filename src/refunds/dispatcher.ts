@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { CLOCK, type Clock } from '../common/clock.js';
 import { incident, log } from '../common/log.js';
+import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { finishCall } from '../orders/gateway-call-log.js';
@@ -46,11 +47,8 @@ const NOT_SENT = {
  */
 @Injectable()
 export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly inFlight = new Set<Promise<void>>();
+  private readonly loop = new WorkLoop('dispatch', POLL_MS, () => this.tick());
   private readonly busy = new Set<string>();
-  private stopping = false;
-  private wakeUp: () => void = () => undefined;
-  private loop: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly uow: WorkerUnitOfWork,
@@ -61,31 +59,18 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   ) {}
 
   onApplicationBootstrap(): void {
-    if (this.settings.role !== 'api') this.loop = this.run();
+    if (this.settings.role !== 'api') this.loop.start();
   }
 
   /** Claims nothing more and waits for what is on the wire. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.stopping = true;
-    this.wakeUp();
-    await this.loop;
-    await Promise.all(this.inFlight);
+    await this.loop.end();
+    await this.loop.drained();
   }
 
   /** Looks for due refunds now instead of at the next poll. */
   wake(): void {
-    this.wakeUp();
-  }
-
-  private async run(): Promise<void> {
-    while (!this.stopping) {
-      try {
-        await this.tick();
-      } catch (error) {
-        log.error('dispatch stopped for a moment', { cause: error });
-      }
-      await Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => (this.wakeUp = resolve))]);
-    }
+    this.loop.wake();
   }
 
   private async tick(): Promise<void> {
@@ -99,14 +84,7 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   private once(name: string, work: () => Promise<void>): void {
     if (this.busy.has(name)) return;
     this.busy.add(name);
-    this.track(work().finally(() => this.busy.delete(name)));
-  }
-
-  private track(work: Promise<void>): void {
-    const tracked = work
-      .catch((error: unknown) => log.error('a send could not be booked; its lease will run out', { cause: error }))
-      .finally(() => this.inFlight.delete(tracked));
-    this.inFlight.add(tracked);
+    this.loop.track(work().finally(() => this.busy.delete(name)));
   }
 
   private async bookRunOutLeases(): Promise<void> {
@@ -117,13 +95,13 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   /** Claims one batch after the other while the merchant has due refunds. */
   private async serve(mchId: string, due: number): Promise<void> {
     let want = Math.max(1, due);
-    while (!this.stopping && want > 0) {
-      const room = IN_FLIGHT_MAX - this.inFlight.size;
+    while (!this.loop.isEnding && want > 0) {
+      const room = IN_FLIGHT_MAX - this.loop.size;
       if (room <= 0) return;
       const open = await this.gateway.warm(mchId, Math.min(want, room));
       const claim = await this.claim(mchId, Math.min(room, Math.max(1, open)));
       if (!claim) return;
-      for (const refund of claim.refunds) this.track(this.send(claim, refund));
+      for (const refund of claim.refunds) this.loop.track(this.send(claim, refund));
       const lastSlotMs = claim.refunds.at(-1)?.slotMs ?? 0;
       await sleep(Math.max(0, lastSlotMs - this.databaseMs(claim).latest - CLAIM_AHEAD_MS));
       want = claim.refunds.length < want ? 0 : SLOTS_PER_CLAIM_MAX;

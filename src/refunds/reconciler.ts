@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { newUuid } from '../common/ids.js';
-import { log } from '../common/log.js';
+import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { beginCall, finishCall } from '../orders/gateway-call-log.js';
@@ -50,10 +50,7 @@ interface Listing {
  */
 @Injectable()
 export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly inFlight = new Set<Promise<void>>();
-  private stopping = false;
-  private wakeUp: () => void = () => undefined;
-  private loop: Promise<void> = Promise.resolve();
+  private readonly loop = new WorkLoop('reconciliation', POLL_MS, () => this.tick());
 
   constructor(
     private readonly uow: WorkerUnitOfWork,
@@ -64,48 +61,28 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
   ) {}
 
   onApplicationBootstrap(): void {
-    if (this.settings.role !== 'api') this.loop = this.run();
+    if (this.settings.role !== 'api') this.loop.start();
   }
 
   /** Claims nothing more and waits for the questions under way. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.stopping = true;
-    this.wakeUp();
-    await this.loop;
-    await Promise.all(this.inFlight);
+    await this.loop.end();
+    await this.loop.drained();
   }
 
   /** Looks for due queries now instead of at the next poll. */
   wake(): void {
-    this.wakeUp();
-  }
-
-  private async run(): Promise<void> {
-    while (!this.stopping) {
-      try {
-        await this.tick();
-      } catch (error) {
-        log.error('reconciliation stopped for a moment', { cause: error });
-      }
-      await Promise.race([sleep(POLL_MS), new Promise<void>((resolve) => (this.wakeUp = resolve))]);
-    }
+    this.loop.wake();
   }
 
   private async tick(): Promise<void> {
-    for (const listing of await this.uow.query<Listing>(LISTINGS_SQL, [])) this.track(this.list(listing));
+    for (const listing of await this.uow.query<Listing>(LISTINGS_SQL, [])) this.loop.track(this.list(listing));
     for (const { mch_id: mchId } of await this.uow.query<{ mch_id: string }>(WORK_SQL, [])) {
-      const count = Math.min(QUERIES_PER_CLAIM, IN_FLIGHT_MAX - this.inFlight.size);
+      const count = Math.min(QUERIES_PER_CLAIM, IN_FLIGHT_MAX - this.loop.size);
       if (count <= 0) return;
       const queries = await this.uow.run((tx) => claimQueries(tx, mchId, { count, only: null }));
-      for (const query of queries) this.track(this.inquiry.ask(this.uow, query).then(() => undefined));
+      for (const query of queries) this.loop.track(this.inquiry.ask(this.uow, query));
     }
-  }
-
-  private track(work: Promise<void>): void {
-    const tracked = work
-      .catch((error: unknown) => log.error('a query could not be booked; it is asked again', { cause: error }))
-      .finally(() => this.inFlight.delete(tracked));
-    this.inFlight.add(tracked);
   }
 
   /** Lists all refunds of an order and books each: ours as proof, others as external. */
