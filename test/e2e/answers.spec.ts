@@ -1,3 +1,4 @@
+import { closeWhole } from './support/close-whole.js';
 import { type Json, type Order, type Refund, Stack } from './support/stack.js';
 
 /**
@@ -39,7 +40,7 @@ beforeAll(async () => {
     cases.set(name as Name, { fault, order, refund: await stack.refund(order, { amount: 300 }) });
   }
 }, 60_000);
-afterAll(() => stack.close());
+afterAll(() => closeWhole(stack));
 
 const of = (name: Name): Case => cases.get(name) as Case;
 

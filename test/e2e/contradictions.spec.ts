@@ -1,4 +1,4 @@
-import { brokenInvariants } from '../support/invariants.js';
+import { closeWhole } from './support/close-whole.js';
 import { type Json, type Merchant, type Order, type Refund, Stack } from './support/stack.js';
 
 /** WeChat says SUCCESS and CLOSED about one refund, in a question and in a notice, in both orders. */
@@ -6,11 +6,7 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start();
 });
-afterAll(async () => {
-  const broken = await brokenInvariants(async (sql) => (await stack.database.query(sql)).rows as unknown[]);
-  await stack.close();
-  expect(broken).toEqual({});
-});
+afterAll(() => closeWhole(stack));
 
 let aheadSeconds = 0;
 /** WeChat may be asked about the same refund again. */

@@ -1,10 +1,11 @@
+import { closeWhole } from './support/close-whole.js';
 import { type Json, type Order, type Refund, Stack, unique } from './support/stack.js';
 
 let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start();
 });
-afterAll(() => stack.close());
+afterAll(() => closeWhole(stack));
 
 const act = (refund: Refund, action: string, body?: Json) =>
   stack.api('POST', `/v1/refunds/${refund.id}/${action}`, body);
