@@ -1,4 +1,5 @@
 import { createPublicKey, verify, X509Certificate } from 'node:crypto';
+import { closeWhole } from './support/close-whole.js';
 import { type Json, type Merchant, type Refund, Stack, unique } from './support/stack.js';
 
 /** What is particular to API v3 and to moving between the protocols. */
@@ -6,7 +7,7 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start({ LOG_LEVEL: 'trace' });
 });
-afterAll(() => stack.close());
+afterAll(() => closeWhole(stack));
 
 const v3Merchant = (simulator: Json = {}): Promise<Merchant> =>
   stack.merchant({ service: { api_version: 'v3' }, simulator });

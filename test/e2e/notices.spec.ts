@@ -1,10 +1,11 @@
+import { closeWhole } from './support/close-whole.js';
 import { type Json, type Merchant, type Order, type Refund, Stack } from './support/stack.js';
 
 let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start();
 });
-afterAll(() => stack.close());
+afterAll(() => closeWhole(stack));
 
 interface Running {
   readonly merchant: Merchant;

@@ -1,10 +1,11 @@
+import { closeWhole } from './support/close-whole.js';
 import { type Json, Stack, unique } from './support/stack.js';
 
 let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start();
 });
-afterAll(() => stack.close());
+afterAll(() => closeWhole(stack));
 
 describe('refunds of one order', () => {
   it('are paid out part by part to the last fen, and no further', async () => {

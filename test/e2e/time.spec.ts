@@ -1,3 +1,4 @@
+import { closeWhole } from './support/close-whole.js';
 import { type Json, Stack } from './support/stack.js';
 
 /** What takes minutes, hours and days, on a database clock that the test moves. One stack, since its time is one. */
@@ -7,7 +8,7 @@ let offsetSeconds = 0;
 beforeAll(async () => {
   stack = await Stack.start();
 });
-afterAll(() => stack.close());
+afterAll(() => closeWhole(stack));
 
 async function forward(seconds: number): Promise<void> {
   offsetSeconds += seconds;

@@ -1,3 +1,4 @@
+import { closeWhole } from '../support/close-whole.js';
 import { type Json, type Order, type Refund, Stack } from '../support/stack.js';
 
 /**
@@ -79,7 +80,7 @@ export function answers(version: 'v2' | 'v3'): void {
       cases.set(name, { fault, order, refund: await stack.refund(order, { amount: 300 }) });
     }
   }, 60_000);
-  afterAll(() => stack.close());
+  afterAll(() => closeWhole(stack));
 
   const of = (name: string): Case => cases.get(name) as Case;
 

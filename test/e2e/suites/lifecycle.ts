@@ -1,3 +1,4 @@
+import { closeWhole } from '../support/close-whole.js';
 import { type Json, type Order, type Refund, Stack, unique } from '../support/stack.js';
 
 let stack: Stack;
@@ -29,7 +30,7 @@ export function lifecycle(version: 'v2' | 'v3'): void {
   beforeAll(async () => {
     stack = await Stack.start();
   });
-  afterAll(() => stack.close());
+  afterAll(() => closeWhole(stack));
 
   describe('a refund that WeChat closed', () => {
     it('gives its money free, and retry makes one replacement under a new number, however often it is asked for', async () => {

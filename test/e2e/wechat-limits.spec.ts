@@ -1,0 +1,111 @@
+import { closeWhole } from './support/close-whole.js';
+import { type Json, Stack } from './support/stack.js';
+
+/** What WeChat allows of requests, as the simulator's own ledger saw them. */
+const SPACING_SECONDS = 2;
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await Stack.start({ REFUND_SPACING_SECONDS: String(SPACING_SECONDS) });
+});
+afterAll(() => closeWhole(stack));
+
+const sendsOf = async (mchId: string): Promise<Json[]> => {
+  const { requests } = (await stack.control('GET', '/ledger')) as { requests: Json[] };
+  return requests.filter((row) => row['call'] === 'refund' && row['mch_id'] === mchId);
+};
+const timesOf = (sends: readonly Json[]): number[] =>
+  sends.map((row) => Number(row['received_ms'])).sort((a, b) => a - b);
+
+it('refunds of many orders keep the spacing of each, from one claim to the next, in the order they were asked for', async () => {
+  const merchant = await stack.merchant();
+  const orders = await Promise.all(Array.from({ length: 14 }, () => stack.paidOrder(merchant, 1000)));
+  const asked = new Map<string, string[]>();
+  for (const order of orders) {
+    const first = await stack.refund(order, { amount: 10 });
+    const second = await stack.refund(order, { amount: 20 });
+    asked.set(order.outTradeNo, [first.out_refund_no, second.out_refund_no]);
+  }
+  const sends = await stack.eventually(
+    () => sendsOf(merchant.mchId),
+    (rows) => rows.length >= 28,
+  );
+  expect(sends).toHaveLength(28);
+  for (const [outTradeNo, numbers] of asked) {
+    const ofOrder = sends.filter((row) => row['out_trade_no'] === outTradeNo);
+    expect(ofOrder.map((row) => row['out_refund_no'])).toEqual(numbers);
+    const [first = 0, second = 0] = timesOf(ofOrder);
+    expect(second - first).toBeGreaterThanOrEqual(SPACING_SECONDS * 1000 - 1);
+  }
+  const { violations } = (await stack.control('GET', '/ledger')) as { violations: Json[] };
+  expect(violations).toEqual([]);
+}, 60_000);
+
+it('a retry of one refund in the middle keeps the spacing of its order too', async () => {
+  const merchant = await stack.merchant();
+  const order = await stack.paidOrder(merchant, 1000);
+  await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'BIZERR_NEED_RETRY' });
+  const busy = await stack.refund(order, { amount: 10 });
+  await stack.eventually(
+    () => stack.read(busy.id),
+    ({ attempts }) => attempts === 1,
+  );
+  const second = await stack.refund(order, { amount: 20 });
+  await stack.ok('POST', `/v1/refunds/${busy.id}/retry`);
+  await stack.until(busy.id, 'accepted');
+  await stack.until(second.id, 'accepted');
+  const times = timesOf(await sendsOf(merchant.mchId));
+  expect(times).toHaveLength(3);
+  for (const [place, at] of times.slice(1).entries())
+    expect(at - (times[place] ?? 0)).toBeGreaterThanOrEqual(SPACING_SECONDS * 1000 - 1);
+  const { violations } = (await stack.control('GET', '/ledger')) as { violations: Json[] };
+  expect(violations).toEqual([]);
+}, 60_000);
+
+it('a merchant that WeChat refuses altogether is paused at once: at most six failing requests in any second after the first', async () => {
+  const merchant = await stack.merchant({ simulator: { no_auth: true } });
+  const orders = await Promise.all(Array.from({ length: 60 }, () => stack.paidOrder(merchant, 1000)));
+  await Promise.all(orders.map((order) => stack.refund(order, { amount: 100 })));
+  const states = async (): Promise<string[]> => {
+    const { data } = (await stack.ok('GET', `/v1/refunds?mch_id=${merchant.mchId}&limit=100`)) as { data: Json[] };
+    return data.map((refund) => String(refund['state']));
+  };
+  await stack.eventually(async () => (await stack.ok('GET', `/v1/merchants/${merchant.mchId}`))['paused'], Boolean);
+  await stack.eventually(states, (all) => !all.includes('submitting'));
+  // Three seconds more: any rolling second would show what goes on.
+  const startMs = performance.now();
+  await stack.eventually(
+    () => sendsOf(merchant.mchId),
+    () => performance.now() - startMs > 3000,
+  );
+  const times = timesOf(await sendsOf(merchant.mchId));
+  expect(times.length).toBeGreaterThanOrEqual(3);
+  // Three answers are on their way back while the first second's requests leave, at 30 a second.
+  expect(times.length).toBeLessThanOrEqual(30);
+  const late = times.filter((at) => at - (times[0] ?? 0) >= 1000);
+  const fullest = Math.max(0, ...late.map((from) => late.filter((at) => at >= from && at < from + 1000).length));
+  expect(fullest).toBeLessThanOrEqual(6);
+  // The credentials are younger than three seconds at first: what they blocked may be queued again, and waits.
+  expect((await states()).filter((state) => state !== 'blocked' && state !== 'queued')).toEqual([]);
+  expect(await stack.ok('GET', `/v1/merchants/${merchant.mchId}`)).toMatchObject({
+    paused: { reason: 'configuration' },
+  });
+}, 60_000);
+
+it('a merchant whose every refund meets an error is slowed down to what WeChat allows of failing requests', async () => {
+  const merchant = await stack.merchant();
+  const orders = await Promise.all(Array.from({ length: 40 }, () => stack.paidOrder(merchant, 1000)));
+  await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'BIZERR_NEED_RETRY', times: null });
+  await Promise.all(orders.map((order) => stack.refund(order, { amount: 100 })));
+  const sends = await stack.eventually(
+    () => sendsOf(merchant.mchId),
+    (rows) => rows.length >= 40,
+    40,
+  );
+  await stack.control('DELETE', '/faults');
+  const times = timesOf(sends);
+  const late = times.filter((at) => at - (times[0] ?? 0) >= 1000);
+  const fullest = Math.max(0, ...late.map((from) => late.filter((at) => at >= from && at < from + 1000).length));
+  expect(late.length).toBeGreaterThan(10);
+  expect(fullest).toBeLessThanOrEqual(6);
+}, 60_000);
