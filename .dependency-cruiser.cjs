@@ -37,6 +37,11 @@ module.exports = {
       ['common', 'config', 'database', 'access', 'merchants', 'orders', 'refunds', 'wechat-pay'],
       'the callback door',
     ),
+    folder(
+      'events',
+      ['common', 'config', 'database', 'access', 'merchants', 'orders', 'refunds'],
+      'sends what orders and refunds have written; they know nothing of it',
+    ),
     folder('simulator', [], 'a separate app: a mistake of ours must not cancel itself out'),
     {
       name: 'simulator-is-apart',

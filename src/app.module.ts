@@ -3,6 +3,7 @@ import { AccessModule } from './access/access.module.js';
 import type { Settings } from './config/settings.js';
 import { SettingsModule } from './config/settings.module.js';
 import { DatabaseModule } from './database/database.module.js';
+import { EventsModule } from './events/events.module.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
 import { NotificationsModule } from './notifications/notifications.module.js';
@@ -25,6 +26,7 @@ export class AppModule {
         RefundsModule,
         WechatPayModule,
         NotificationsModule,
+        EventsModule,
       ],
       controllers: [HealthController],
     };

@@ -7,6 +7,8 @@ export const ID_PREFIXES = {
   notification: 'ntf_',
   event: 'evt_',
   apiKey: 'key_',
+  webhookEndpoint: 'we_',
+  webhookDelivery: 'wd_',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

@@ -26,6 +26,8 @@ export const ERROR_CODES = {
   mini_program_not_found: { status: 404, title: 'No such mini-program' },
   notification_not_found: { status: 404, title: 'No such notification' },
   api_key_not_found: { status: 404, title: 'No such API key' },
+  webhook_endpoint_not_found: { status: 404, title: 'No such webhook endpoint' },
+  webhook_delivery_not_found: { status: 404, title: 'No such webhook delivery' },
   out_refund_no_conflict: {
     status: 409,
     title: 'This out_refund_no stands for another refund',
@@ -69,6 +71,11 @@ export const ERROR_CODES = {
   mch_id_required: { status: 422, title: 'Two merchants match', nextStep: 'Send mch_id.' },
   credentials_missing: { status: 422, title: 'The merchant lacks credentials' },
   credentials_invalid: { status: 422, title: 'The credentials are not usable' },
+  webhook_url_refused: {
+    status: 422,
+    title: 'Events are not sent to this URL',
+    nextStep: 'Use https, port 443 or 8443, and a host with public addresses only.',
+  },
   wechat_refused: { status: 422, title: 'WeChat refused the call' },
   internal_error: {
     status: 500,

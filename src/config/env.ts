@@ -128,6 +128,11 @@ export class Env {
   @IsOptional()
   @IsIntegerText(0, 86_400)
   REFUND_SPACING_SECONDS?: string;
+
+  /** true: events may go to receivers on this machine, over http and any port; for development. */
+  @IsOptional()
+  @IsIn(['true', 'false'])
+  WEBHOOK_ALLOW_LOOPBACK?: string;
 }
 
 /** The names of all variables, for `.env.example` and for picking ours from the environment. */
@@ -152,6 +157,7 @@ export const ENV_NAMES = [
   'REFUNDS_PER_ORDER_MAX',
   'REFUND_WINDOW_DAYS',
   'REFUND_SPACING_SECONDS',
+  'WEBHOOK_ALLOW_LOOPBACK',
 ] as const satisfies readonly (keyof Env)[];
 
 /** One faulty variable; the message never holds its value. */

@@ -51,6 +51,7 @@ describe('settings', () => {
       refundsPerOrderMax: 50,
       refundWindowDays: 365,
       refundSpacingSeconds: 60,
+      webhookAllowLoopback: false,
     });
   });
 
@@ -82,6 +83,8 @@ describe('settings', () => {
     ['REFUNDS_PER_ORDER_MAX', { REFUNDS_PER_ORDER_MAX: '51' }],
     ['REFUND_WINDOW_DAYS', { REFUND_WINDOW_DAYS: '1.5' }],
     ['REFUND_SPACING_SECONDS', { REFUND_SPACING_SECONDS: '59' }],
+    ['WEBHOOK_ALLOW_LOOPBACK', { WEBHOOK_ALLOW_LOOPBACK: 'true' }],
+    ['WEBHOOK_ALLOW_LOOPBACK', { WEBHOOK_ALLOW_LOOPBACK: 'yes' }],
   ])('with a bad %s (%p) name it', (name, change) => {
     expect(faultsOf(whole(change))).toContain(name);
   });

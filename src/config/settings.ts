@@ -28,6 +28,7 @@ const DEFAULTS = {
   REFUNDS_PER_ORDER_MAX: '50',
   REFUND_WINDOW_DAYS: '365',
   REFUND_SPACING_SECONDS: String(SPACING_SECONDS),
+  WEBHOOK_ALLOW_LOOPBACK: 'false',
 } as const;
 
 /** Thrown when the environment is not usable: every fault at once, no value of a secret. */
@@ -64,6 +65,8 @@ export class Settings {
   readonly refundsPerOrderMax: number;
   readonly refundWindowDays: number;
   readonly refundSpacingSeconds: number;
+  /** Events may go to receivers on this machine. */
+  readonly webhookAllowLoopback: boolean;
 
   constructor(values: { readonly [Name in keyof Settings]: Settings[Name] }) {
     Object.assign(this, values);
@@ -104,6 +107,7 @@ export function loadSettings(raw: NodeJS.ProcessEnv, dataDirectory = '.data'): S
     refundsPerOrderMax: Number(values.REFUNDS_PER_ORDER_MAX),
     refundWindowDays: Number(values.REFUND_WINDOW_DAYS),
     refundSpacingSeconds: Number(values.REFUND_SPACING_SECONDS),
+    webhookAllowLoopback: values.WEBHOOK_ALLOW_LOOPBACK === 'true',
   });
 }
 
@@ -176,12 +180,17 @@ function crossFaults(env: Env): EnvFault[] {
       message: `may not be below ${SPACING_SECONDS} against WeChat itself`,
     });
   }
-  if (env.DATABASE_URL !== undefined && realHost) {
-    if (env.PUBLIC_URL === undefined)
-      faults.push({ name: 'PUBLIC_URL', message: 'is needed: it is what WeChat calls' });
-    else if (!isPublicUrl(env.PUBLIC_URL))
-      faults.push({ name: 'PUBLIC_URL', message: 'must start with https:// and name a host that WeChat can reach' });
-  }
+  return env.DATABASE_URL !== undefined && realHost ? [...faults, ...faultsInEarnest(env)] : faults;
+}
+
+/** Rules for a service that works with a database of its operator against WeChat itself. */
+function faultsInEarnest(env: Env): EnvFault[] {
+  const faults: EnvFault[] = [];
+  if (env.PUBLIC_URL === undefined) faults.push({ name: 'PUBLIC_URL', message: 'is needed: it is what WeChat calls' });
+  else if (!isPublicUrl(env.PUBLIC_URL))
+    faults.push({ name: 'PUBLIC_URL', message: 'must start with https:// and name a host that WeChat can reach' });
+  if (env.WEBHOOK_ALLOW_LOOPBACK === 'true')
+    faults.push({ name: 'WEBHOOK_ALLOW_LOOPBACK', message: 'is for development, not against WeChat itself' });
   return faults;
 }
 

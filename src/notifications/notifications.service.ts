@@ -37,9 +37,13 @@ interface Match {
   readonly api_version: 'v2' | 'v3' | null;
 }
 
+/** Counts a delivery of a notice that is stored; tells the time of this one. */
 const DUPLICATE_SQL = `
-  UPDATE notification SET deliveries = deliveries + 1, last_received_at = (SELECT tuikuan_now())
-  WHERE mch_id = $1 AND kind = $2 AND dedupe_key = $3 RETURNING id`;
+  WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
+  counted AS (
+    UPDATE notification n SET deliveries = n.deliveries + 1, last_received_at = c.now FROM clock c
+    WHERE n.mch_id = $1 AND n.kind = $2 AND n.dedupe_key = $3 RETURNING n.id)
+  SELECT c.now, EXISTS (SELECT 1 FROM counted) AS duplicate FROM clock c`;
 
 /** The refund of this number, else the order of that number, of this merchant. */
 const MATCH_SQL = `
@@ -51,8 +55,8 @@ const MATCH_SQL = `
 const INSERT_SQL = `
   INSERT INTO notification (id, mch_id, appid, kind, version, dedupe_key, received_at, last_received_at, status, result, reason,
     refund_id, order_id, next_query_at, kek_id, content)
-  SELECT $1, $2, $3, $4, $14, $5, c.now, c.now, $6, $7, $8, $9, $10, CASE WHEN $11::boolean THEN c.now END, $12, $13
-  FROM (SELECT tuikuan_now() AS now) c
+  VALUES ($1, $2, $3, $4, $14, $5, $15::timestamptz, $15::timestamptz, $6, $7, $8, $9, $10,
+    CASE WHEN $11::boolean THEN $15::timestamptz END, $12, $13)
   ON CONFLICT (mch_id, kind, dedupe_key) DO NOTHING RETURNING id`;
 
 /** Another delivery of the same notice committed first. */
@@ -98,8 +102,12 @@ export class NotificationsService {
   private store(notice: OpenedNotice): Promise<Outcome | null> {
     const { account, kind, dedupeKey, shown, text } = notice;
     return this.uow.run(async (tx) => {
-      const [rows] = await tx.query<[unknown[], number]>(DUPLICATE_SQL, [account.mchId, kind, dedupeKey]);
-      if (rows.length > 0) return null;
+      const [known] = await tx.query<{ now: Date; duplicate: boolean }[]>(DUPLICATE_SQL, [
+        account.mchId,
+        kind,
+        dedupeKey,
+      ]);
+      if (known?.duplicate) return null;
       const id = newUuid();
       const outcome =
         notice.kind === 'refund' ? await this.applyRefund(tx, id, notice) : await applyPayment(tx, notice);
@@ -119,6 +127,7 @@ export class NotificationsService {
         kekId,
         sealed,
         notice.version,
+        known?.now,
       ]);
       if (inserted.length === 0) throw new Overtaken();
       return outcome;

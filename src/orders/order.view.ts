@@ -2,14 +2,18 @@ import { publicId } from '../common/ids.js';
 import type { Settings } from '../config/settings.js';
 import type { PaymentParameters } from './order-gateway.port.js';
 
-/** The columns an order's view is made of. */
-export const ORDER_COLUMNS = `o.id, o.status, o.mch_id, o.appid, o.out_trade_no, o.transaction_id, o.amount_fen::text,
+/** The columns an order's view is made of; `o` is the order. */
+export const ORDER_VIEW_COLUMNS = `o.id, o.status, o.mch_id, o.appid, o.out_trade_no, o.transaction_id, o.amount_fen::text,
   o.paid_fen::text, o.reserved_fen::text, o.refunded_fen::text, o.outside_fen::text, o.refund_count, o.verified, o.paid_at,
-  o.created_at, o.metadata, o.request_digest, o.prepay_id, o.prepay_until > (SELECT tuikuan_now()) AS prepay_lives,
-  o.description, o.openid, o.attach, o.payer_client_ip, o.expires_at, o.source, o.prepay_sign_type`;
+  o.created_at, o.metadata`;
 
-/** A row of {@link ORDER_COLUMNS}. */
-export interface OrderRow {
+/** These and what the orders service needs besides. */
+export const ORDER_COLUMNS = `${ORDER_VIEW_COLUMNS}, o.request_digest, o.prepay_id,
+  o.prepay_until > (SELECT tuikuan_now()) AS prepay_lives, o.description, o.openid, o.attach, o.payer_client_ip, o.expires_at,
+  o.source, o.prepay_sign_type`;
+
+/** A row of {@link ORDER_VIEW_COLUMNS}. */
+export interface OrderViewRow {
   readonly id: string;
   readonly status: 'created' | 'paid' | 'closed';
   readonly mch_id: string;
@@ -26,6 +30,10 @@ export interface OrderRow {
   readonly paid_at: Date | null;
   readonly created_at: Date;
   readonly metadata: Record<string, string>;
+}
+
+/** A row of {@link ORDER_COLUMNS}. */
+export interface OrderRow extends OrderViewRow {
   readonly request_digest: Buffer;
   readonly prepay_id: string | null;
   readonly prepay_lives: boolean | null;
@@ -76,7 +84,7 @@ export class OrderView {
 const DAY_MS = 86_400_000;
 
 /** The view of a row, with payment parameters where the answer carries them. */
-export function orderView(row: OrderRow, settings: Settings, payment?: PaymentParameters): OrderView {
+export function orderView(row: OrderViewRow, settings: Settings, payment?: PaymentParameters): OrderView {
   const paid = Number(row.paid_fen);
   const reserved = Number(row.reserved_fen);
   const refunded = Number(row.refunded_fen) + Number(row.outside_fen);

@@ -12,6 +12,7 @@ import { type OrderRow, ORDER_COLUMNS } from './order.view.js';
 import type { CreateOrderDto, RegisterOrderDto } from './orders.dto.js';
 import { OrderInquiry, type ProvedPayment } from './order-inquiry.js';
 import { Prepay } from './prepay.js';
+import { INSERT_REGISTERED_SQL } from './registered-order.js';
 
 const EXPIRY_MIN_MS = 5 * 60_000;
 /** The first question to WeChat about a created order. */
@@ -22,15 +23,6 @@ const INSERT_SQL = `
     attach, payer_client_ip, expires_at, metadata, created_by, created_at, updated_at, next_query_at)
   SELECT $1, $2, $3, $4, 'created', $5::bigint, 'prepay', $6, $7, $8, $9, $10, $11::timestamptz, $12::jsonb, $13, c.now, c.now,
     c.now + make_interval(secs => ${FIRST_QUERY_SECONDS})
-  FROM (SELECT tuikuan_now() AS now) c
-  ON CONFLICT (mch_id, out_trade_no) DO NOTHING
-  RETURNING ${ORDER_COLUMNS}`;
-
-const INSERT_REGISTERED_SQL = `
-  INSERT INTO payment_order AS o (id, mch_id, appid, out_trade_no, transaction_id, status, amount_fen, paid_fen, paid_at, verified, source,
-    request_digest, refunds_query_at, metadata, created_by, created_at, updated_at)
-  SELECT $1, $2, $3, $4, $5, 'paid', $6::bigint, $6::bigint, $7::timestamptz, $8::boolean, 'register', $9,
-    CASE WHEN $10::boolean THEN c.now END, $11::jsonb, $12, c.now, c.now
   FROM (SELECT tuikuan_now() AS now) c
   ON CONFLICT (mch_id, out_trade_no) DO NOTHING
   RETURNING ${ORDER_COLUMNS}`;

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { UnitOfWork } from '../database/unit-of-work.js';
 import type { ShownPayment } from './order-gateway.port.js';
+import { tellOrderStatus } from './outgoing-events.js';
 
 /** What the door made of a payment WeChat showed. `reason` says what differed. */
 export interface PaymentBooked {
@@ -26,20 +27,27 @@ const LOCK_SQL = `
     OR EXISTS (SELECT 1 FROM refund r WHERE r.order_id = payment_order.id) AS touched
   FROM payment_order WHERE mch_id = $1 AND out_trade_no = $2 FOR NO KEY UPDATE`;
 
+/** $5 is the status before; a vouched payment that WeChat now proves was paid before, too, and is not told again. */
 const PAID_SQL = `
-  UPDATE payment_order SET status = 'paid', paid_fen = $2::bigint, amount_fen = $2::bigint, paid_at = $3::timestamptz, verified = true,
-    transaction_id = coalesce(transaction_id, $4), next_query_at = NULL, updated_at = (SELECT tuikuan_now())
-  WHERE id = $1`;
+  WITH paid AS (
+    UPDATE payment_order SET status = 'paid', paid_fen = $2::bigint, amount_fen = $2::bigint, paid_at = $3::timestamptz,
+      verified = true, transaction_id = coalesce(transaction_id, $4), next_query_at = NULL, updated_at = (SELECT tuikuan_now()),
+      event_sequence = event_sequence + CASE WHEN status = 'paid' THEN 0 ELSE 1 END
+    WHERE id = $1 RETURNING *)
+  ${tellOrderStatus('paid', '$5::text')}`;
 
 const VERIFIED_SQL = `
   UPDATE payment_order SET verified = true, transaction_id = coalesce(transaction_id, $2), updated_at = (SELECT tuikuan_now())
   WHERE id = $1`;
 
 const CLOSED_SQL = `
-  UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now())
-  WHERE id = $1 AND status = 'created'`;
+  WITH closed AS (
+    UPDATE payment_order SET status = 'closed', next_query_at = NULL, updated_at = (SELECT tuikuan_now()),
+      event_sequence = event_sequence + 1
+    WHERE id = $1 AND status = 'created' RETURNING *)
+  ${tellOrderStatus('closed', "'created'")}`;
 
-/** Closes an order that is still unpaid; any other stays as it is. */
+/** Closes an order that is still unpaid, and tells of it; any other stays as it is. */
 export async function bookClosed(tx: EntityManager | UnitOfWork, orderId: string): Promise<void> {
   await tx.query(CLOSED_SQL, [orderId]);
 }
@@ -97,7 +105,7 @@ async function bookPaid(
     return { result: 'applied', orderId };
   }
   const paidFen = shown.totalFen ?? Number(order.amount_fen);
-  await tx.query(PAID_SQL, [orderId, paidFen, shown.paidAt, shown.transactionId]);
+  await tx.query(PAID_SQL, [orderId, paidFen, shown.paidAt, shown.transactionId, order.status]);
   return { result: 'applied', orderId, ...(order.status === 'closed' && { incident: 'paid_after_closed' }) };
 }
 

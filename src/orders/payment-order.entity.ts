@@ -155,4 +155,8 @@ export class PaymentOrder {
   /** Database time. */
   @Column({ name: 'updated_at', type: 'timestamptz' })
   updatedAt: Date;
+
+  /** The number of its last outgoing event. */
+  @Column({ name: 'event_sequence', type: 'integer', default: 0 })
+  eventSequence: number;
 }

@@ -23,6 +23,9 @@ export interface RefundFields {
   failureMessage: string | null;
   userReceivedAccount: string | null;
   succeededAt: string | null;
+  /** The number of its last outgoing event, and those told once that have been. */
+  eventSequence: number;
+  toldOnce: readonly string[];
 }
 
 /** A refund under its lock. */
@@ -50,6 +53,7 @@ export interface LockedOrder {
   refundedFen: Fen;
   outsideFen: Fen;
   refundCount: number;
+  eventSequence: number;
 }
 
 /** Why a refund changed: the column of refund_event. */
@@ -94,6 +98,8 @@ export interface NotShownBooking extends Booking {
   readonly found: false | null;
   readonly leaseToken: string;
   readonly askedAt: Date;
+  /** A question of the refund's own list; a caller's leaves the list as it is. */
+  readonly planned: boolean;
 }
 
 /** A move of ours outside a send: by a caller, the clock or a repaired configuration. */

@@ -5,7 +5,8 @@ import type { Settings } from '../config/settings.js';
 import { LEASE_SECONDS, SLOT_AHEAD_SECONDS } from './limits.js';
 import type { Probe } from './dispatch-plan.js';
 import type { Rate } from './merchant-rate.js';
-import { currentRate, handOutSlots, slotsToHandOut } from './slots.js';
+import { TELL_EXPIRED_SQL } from './outgoing-events.js';
+import { currentRate, handOutSlots, isSetBack, slotsToHandOut } from './slots.js';
 
 /** A refund under a fresh lease, with its slot. `callId` is lease token, gateway_call.id and nonce in one. */
 export interface Claimed {
@@ -77,8 +78,10 @@ const CLAIM_SQL = `
     FOR NO KEY UPDATE OF o, r SKIP LOCKED),
   expired AS (
     UPDATE refund r SET state = 'rejected', state_since = c.now, version = r.version + 1, next_attempt_at = NULL,
-      failure_code = 'refund_window_expired', failure_wechat_code = NULL, failure_message = NULL, updated_at = c.now
-    FROM due d, clock c WHERE r.id = d.id AND d.expired RETURNING r.id, r.order_id, r.version, r.amount_fen, d.state AS from_state),
+      failure_code = 'refund_window_expired', failure_wechat_code = NULL, failure_message = NULL, updated_at = c.now,
+      event_sequence = r.event_sequence + 1
+    FROM due d, clock c WHERE r.id = d.id AND d.expired RETURNING r.*, d.state AS from_state),
+  told AS (${TELL_EXPIRED_SQL}),
   claimed AS (
     UPDATE refund r SET state = 'submitting', state_since = c.now, version = r.version + 1, lease_token = d.call_id,
       lease_until = c.now + make_interval(secs => $5), in_doubt_since = c.now, api_version = coalesce(r.api_version, d.merchant_version),
@@ -120,6 +123,14 @@ const HAND_OUT_SQL = `
   RETURNING extract(epoch FROM tuikuan_now()) * 1000 AS db_ms`;
 
 /**
+ * What a row remembers of a time that has not come yet, because the database clock was set back, is forgotten; the slots begin again in
+ * a second, when the last one handed out is behind us.
+ */
+const SET_BACK_SQL = `
+  UPDATE merchant_rate q SET next_slot_at = c.now + interval '1 second', rate_changed_at = c.now, recent_error_at = '{}'
+  FROM (SELECT tuikuan_now() AS now) c WHERE q.mch_id = $1`;
+
+/**
  * Claims due refunds of one merchant and hands each a slot, inside `tx`; lock order rate row → order → refund.
  * `only` restricts it to one refund, for a probe. Null when the merchant may not send now or nothing is due.
  */
@@ -136,7 +147,7 @@ export async function claimSends(
   const ramped = currentRate(rate.slots, rate.nowMs, settings);
   const slots = { ...rate.slots, ...ramped };
   const count = Math.min(want.count, want.probe ? 1 : slotsToHandOut(slots, rate.nowMs));
-  if (count === 0) return null;
+  if (count === 0) return noSlotLeft(tx, mchId, rate);
   const rows = await tx.query<ClaimRow[]>(CLAIM_SQL, [
     mchId,
     count,
@@ -171,6 +182,11 @@ export async function claimSends(
     m0Ms,
     m1Ms,
   };
+}
+
+async function noSlotLeft(tx: EntityManager, mchId: string, { slots, nowMs }: Rate): Promise<null> {
+  if (isSetBack(slots, nowMs)) await tx.query(SET_BACK_SQL, [mchId]);
+  return null;
 }
 
 /**

@@ -122,7 +122,7 @@ function tooManyAttempts(
 export function decideNotShown(refund: LockedRefund, order: LockedOrder, booking: NotShownBooking, now: Date): Change {
   if (refund.leaseToken !== booking.leaseToken) return STALE;
   if (booking.found === null)
-    return { result: 'applied', fields: { ...RELEASE_LEASE, ...askAgain(refund, now) }, event: null };
+    return { result: 'applied', fields: { ...RELEASE_LEASE, ...askAgain(refund, booking, now) }, event: null };
   const doubtEnds =
     refund.inDoubtSince !== null && secondsBetween(refund.inDoubtSince, booking.askedAt) >= DOUBT_SECONDS;
   const inDoubtSince = doubtEnds ? null : refund.inDoubtSince;
@@ -147,8 +147,8 @@ export function decideNotShown(refund: LockedRefund, order: LockedOrder, booking
   };
 }
 
-/** A question after the end that got no answer is asked again and does not count; the other lists go on by themselves. */
-function askAgain({ state, queryStep }: LockedRefund, now: Date): Partial<RefundFields> {
-  if (!ASKED_TWICE.includes(state)) return {};
+/** One of the two questions after the end that got no answer is asked again and does not count; the other lists go on by themselves. */
+function askAgain({ state, queryStep }: LockedRefund, { planned }: NotShownBooking, now: Date): Partial<RefundFields> {
+  if (!planned || !ASKED_TWICE.includes(state)) return {};
   return { nextQueryAt: after(now, AFTERMATH_RETRY_SECONDS), queryStep: Math.max(0, queryStep - 1) };
 }

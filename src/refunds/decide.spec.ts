@@ -19,6 +19,7 @@ const order = (change: Partial<LockedOrder> = {}): LockedOrder => ({
   refundedFen: 0,
   outsideFen: 0,
   refundCount: 1,
+  eventSequence: 0,
   ...change,
 });
 
@@ -51,6 +52,8 @@ const refund = (state: RefundState, change: Partial<LockedRefund> = {}): LockedR
   failureMessage: null,
   userReceivedAccount: null,
   succeededAt: null,
+  eventSequence: 1,
+  toldOnce: [],
   ...change,
 });
 
@@ -89,6 +92,7 @@ const notFound = (askedAt = NOW): AnyBooking => ({
   found: false,
   leaseToken: 'call',
   askedAt,
+  planned: true,
 });
 
 describe('a send that ended without proof', () => {

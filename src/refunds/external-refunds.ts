@@ -1,7 +1,9 @@
 import type { EntityManager } from 'typeorm';
 import { newUuid } from '../common/ids.js';
+import { ORDER_SNAPSHOT, OUTBOX_COLUMNS, REFUNDED_TYPE_SQL } from '../orders/outgoing-events.js';
 import type { Booked } from './bookings.js';
 import { QUERY_GAPS_SECONDS } from './limits.js';
+import { TELL_NEW_SQL } from './outgoing-events.js';
 import type { ApiVersion, ShownRefund } from './refund-gateway.port.js';
 import { REFUND_STATES } from './states.js';
 
@@ -15,19 +17,27 @@ const TAKE_IN_SQL = `
     SELECT * FROM payment_order WHERE mch_id = $2 AND out_trade_no = $3 FOR NO KEY UPDATE),
   made AS (
     INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, refund_id, amount_fen, state, state_since, source,
-      booked_outside, api_version, user_received_account, succeeded_at, next_query_at, created_by, created_at, updated_at)
+      booked_outside, api_version, user_received_account, succeeded_at, next_query_at, created_by, created_at, updated_at,
+      event_sequence)
     SELECT $1, o.id, o.mch_id, o.appid, $4, $5, $6::bigint, $7, c.now, 'external', $8::boolean, $9, $10, $11::timestamptz,
-      CASE WHEN $12::boolean THEN c.now + make_interval(secs => $13) END, 'wechat', c.now, c.now
+      CASE WHEN $12::boolean THEN c.now + make_interval(secs => $13) END, 'wechat', c.now, c.now, 1
     FROM o, clock c
     WHERE o.status = 'paid' AND o.paid_fen = $14::bigint
       AND ($15::text IS NULL OR o.transaction_id IS NULL OR o.transaction_id = $15)
       AND ($16::text IS NULL OR o.appid = $16)
     ON CONFLICT (mch_id, out_refund_no) DO NOTHING
-    RETURNING id, order_id, amount_fen, booked_outside),
+    RETURNING *),
   counted AS (
-    UPDATE payment_order p SET outside_fen = p.outside_fen + m.amount_fen, updated_at = c.now
+    UPDATE payment_order p SET outside_fen = p.outside_fen + m.amount_fen, updated_at = c.now,
+      event_sequence = p.event_sequence + CASE WHEN m.state = 'succeeded' THEN 1 ELSE 0 END
     FROM made m, clock c WHERE p.id = m.order_id AND m.booked_outside
-    RETURNING p.reserved_fen + p.refunded_fen + p.outside_fen > p.paid_fen AS over_paid),
+    RETURNING p.*, m.state, p.reserved_fen + p.refunded_fen + p.outside_fen > p.paid_fen AS over_paid),
+  told AS (${TELL_NEW_SQL}),
+  told_of_order AS (
+    INSERT INTO outgoing_event (${OUTBOX_COLUMNS})
+    SELECT uuid7(c.now + interval '1 millisecond'), ${REFUNDED_TYPE_SQL}, o.id, NULL::uuid, o.id, o.appid, o.event_sequence, o.status,
+      ${ORDER_SNAPSHOT}, c.now
+    FROM counted o, clock c WHERE o.state = 'succeeded'),
   event AS (
     INSERT INTO refund_event (refund_id, seq, from_state, to_state, cause, source_id, incident, detail, at)
     SELECT m.id, 1, NULL, $7, 'query', $17, CASE WHEN n.over_paid THEN 'more_than_paid' END,

@@ -26,6 +26,8 @@ export interface ClaimedQuery {
   readonly apiVersion: ApiVersion;
   readonly outRefundNo: string;
   readonly askedAt: Date;
+  /** A question of the refund's own list; a caller's is extra. */
+  readonly planned: boolean;
   /** Until its slot. */
   readonly delayMs: number;
 }
@@ -46,8 +48,8 @@ const [FIRST_AFTERMATH, LAST_AFTERMATH] = AFTERMATH_GAPS_SECONDS;
 /**
  * Takes the lease of refunds whose query is due, moves each along its list of gaps and commits the intent. A queued refund in doubt
  * is asked for only while its merchant may not send; one that is not in doubt only when a notice woke it. A question by a caller
- * starts the list again, but is none of the two after the end. $1 mch_id, $2 how many, $3 only this refund or null (then due or not),
- * $4 lease s, $5 gaps s, $6 spacing s.
+ * starts the list again, but is none of the two after the end. A last question in the future stems from a clock that was set back.
+ * $1 mch_id, $2 how many, $3 only this refund or null (then due or not), $4 lease s, $5 gaps s, $6 spacing s.
  */
 const CLAIM_QUERIES_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
@@ -59,7 +61,7 @@ const CLAIM_QUERIES_SQL = `
       AND (r.id = $3::uuid OR ($3::uuid IS NULL AND r.next_query_at <= (SELECT now FROM clock)
         AND (r.state <> 'queued' OR r.in_doubt_since IS NULL OR q.pause_reason IS NOT NULL OR NOT m.enabled)))
       AND (r.lease_until IS NULL OR r.lease_until < c.now)
-      AND (r.last_query_at IS NULL OR r.last_query_at <= c.now - make_interval(secs => $6))
+      AND (r.last_query_at IS NULL OR r.last_query_at <= c.now - make_interval(secs => $6) OR r.last_query_at > c.now)
       AND r.state <> 'submitting'
     ORDER BY r.next_query_at LIMIT $2
     FOR NO KEY UPDATE OF r SKIP LOCKED),
@@ -126,6 +128,7 @@ export async function claimQueries(
     apiVersion: row.api_version,
     outRefundNo: row.out_refund_no,
     askedAt: row.now,
+    planned: want.only === null,
   }));
 }
 
@@ -180,9 +183,9 @@ export class RefundInquiry {
 }
 
 function bookingOf(query: ClaimedQuery, answer: QueryAnswer): AnyBooking {
-  const { refundId, orderId, callId, askedAt } = query;
+  const { refundId, orderId, callId, askedAt, planned } = query;
   const booking = { refundId, orderId, cause: 'query', sourceId: callId } as const;
   if (answer.shown) return { ...booking, kind: 'proof', shown: answer.shown, askedAt };
   const found = answer.outcome === 'not_found' ? false : null;
-  return { ...booking, kind: 'not_shown', found, leaseToken: callId, askedAt };
+  return { ...booking, kind: 'not_shown', found, leaseToken: callId, askedAt, planned };
 }

@@ -1,4 +1,5 @@
 import type { Fen } from '../common/fen.js';
+import { TELL_NEW_SQL } from './outgoing-events.js';
 import { REFUND_COLUMNS } from './refund.view.js';
 
 /** A refund to reserve, as {@link INTAKE_SQL} reads it. `amount_fen` null means all that is left. */
@@ -20,7 +21,7 @@ export interface IntakeRow {
 }
 
 /**
- * Reserves, inserts and writes the first event in one statement. The order's row lock and the guard of its UPDATE are the check,
+ * Reserves, inserts and writes the first event, ours and the outgoing one, in one statement. The order's row lock and the guard of its UPDATE are the check,
  * so no two requests can both pass it. It takes a list with at most one refund per order and answers the refunds it made: one
  * whose order is not paid, out of its window, out of money or out of refunds is left out. A number or key that exists raises
  * 23505, and nothing of the list is stored. $1 the list, $2 refunds per order, $3 window in days.
@@ -45,13 +46,15 @@ export const INTAKE_SQL = `
     RETURNING l.id, l.take_fen, o.id AS order_id, o.mch_id, o.appid, o.next_send_at),
   made AS (
     INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, amount_fen, state, state_since, source, idempotency_key,
-      request_digest, reason, items, funds_account, note, metadata, next_attempt_at, created_by, created_at, updated_at, replaces)
+      request_digest, reason, items, funds_account, note, metadata, next_attempt_at, created_by, created_at, updated_at, replaces,
+      event_sequence)
     SELECT a.id, r.order_id, r.mch_id, r.appid, a.out_refund_no, r.take_fen, 'queued', c.now, 'api', a.idempotency_key,
       decode(a.request_digest, 'hex'), a.reason, a.items, a.funds_account, a.note, a.metadata,
-      greatest(c.now, r.next_send_at), a.created_by, c.now, c.now, a.replaces
+      greatest(c.now, r.next_send_at), a.created_by, c.now, c.now, a.replaces, 1
     FROM asked a JOIN reserved r ON r.id = a.id, clock c
     RETURNING *),
   event AS (
     INSERT INTO refund_event (refund_id, seq, to_state, cause, actor, at)
-    SELECT m.id, 1, m.state, 'request', m.created_by, (SELECT tuikuan_now()) FROM made m)
+    SELECT m.id, 1, m.state, 'request', m.created_by, (SELECT tuikuan_now()) FROM made m),
+  told AS (${TELL_NEW_SQL})
   SELECT ${REFUND_COLUMNS} FROM made r JOIN payment_order o ON o.id = r.order_id`;

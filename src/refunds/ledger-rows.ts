@@ -1,4 +1,5 @@
 import type { LockedOrder, LockedRefund, RefundFields } from './bookings.js';
+import { TELL_BOOKED_SQL } from './outgoing-events.js';
 import type { RefundState } from './states.js';
 
 /** The refund columns that may change: column, SQL type, field. Read under the lock and written back whole. */
@@ -22,6 +23,8 @@ const MUTABLE_COLUMNS = [
   ['failure_message', 'text', 'failureMessage'],
   ['user_received_account', 'text', 'userReceivedAccount'],
   ['succeeded_at', 'timestamptz', 'succeededAt'],
+  ['event_sequence', 'integer', 'eventSequence'],
+  ['told_once', 'text[]', 'toldOnce'],
 ] as const satisfies readonly (readonly [string, string, keyof RefundFields])[];
 
 const columns = MUTABLE_COLUMNS.map(([column]) => column);
@@ -31,17 +34,17 @@ const columns = MUTABLE_COLUMNS.map(([column]) => column);
  */
 export const LOCK_SQL = `
   WITH o AS MATERIALIZED (
-    SELECT id, out_trade_no, transaction_id, paid_at, next_send_at, refund_count,
+    SELECT id, out_trade_no, transaction_id, paid_at, next_send_at, refund_count, event_sequence,
       paid_fen::text, reserved_fen::text, refunded_fen::text, outside_fen::text
     FROM payment_order WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
   SELECT (SELECT tuikuan_now()) AS now, r.id, r.order_id, r.mch_id, r.appid, r.out_refund_no, r.amount_fen::text,
     r.source, r.api_version, r.version, ${columns.map((column) => `r.${column}`).join(', ')},
     o.out_trade_no, o.transaction_id, o.paid_at, o.next_send_at, o.refund_count,
-    o.paid_fen, o.reserved_fen, o.refunded_fen, o.outside_fen
+    o.paid_fen, o.reserved_fen, o.refunded_fen, o.outside_fen, o.event_sequence AS order_event_sequence
   FROM o JOIN refund r ON r.order_id = o.id
   WHERE r.id = ANY($2::uuid[]) ORDER BY r.id FOR NO KEY UPDATE OF r`;
 
-/** Writes refunds ($1), orders ($2) and events ($3) of one batch. */
+/** Writes refunds ($1), orders ($2), events ($3) and what is told to the outside ($4) of one batch. */
 export const BOOK_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   changed AS (
@@ -51,12 +54,13 @@ export const BOOK_SQL = `
     WHERE r.id = v.id),
   counted AS (
     UPDATE payment_order o SET reserved_fen = v.reserved_fen, refunded_fen = v.refunded_fen, outside_fen = v.outside_fen,
-      refund_count = v.refund_count, updated_at = c.now,
+      refund_count = v.refund_count, event_sequence = v.event_sequence, updated_at = c.now,
       next_send_at = CASE WHEN v.frees_spacing THEN least(o.next_send_at, c.now) ELSE o.next_send_at END
     FROM jsonb_to_recordset($2::jsonb) AS v(id uuid, reserved_fen bigint, refunded_fen bigint, outside_fen bigint,
-      refund_count integer, frees_spacing boolean), clock c
-    WHERE o.id = v.id AND (v.frees_spacing OR (o.reserved_fen, o.refunded_fen, o.outside_fen, o.refund_count)
-      <> (v.reserved_fen, v.refunded_fen, v.outside_fen, v.refund_count)))
+      refund_count integer, event_sequence integer, frees_spacing boolean), clock c
+    WHERE o.id = v.id AND (v.frees_spacing OR (o.reserved_fen, o.refunded_fen, o.outside_fen, o.refund_count, o.event_sequence)
+      <> (v.reserved_fen, v.refunded_fen, v.outside_fen, v.refund_count, v.event_sequence))),
+  told AS (${TELL_BOOKED_SQL})
   INSERT INTO refund_event (refund_id, seq, from_state, to_state, cause, source_id, actor, incident, detail, at)
   SELECT v.refund_id, v.seq, v.from_state, v.to_state, v.cause, v.source_id, v.actor, v.incident, v.detail, c.now
   FROM jsonb_to_recordset($3::jsonb) AS v(refund_id uuid, seq integer, from_state text, to_state text, cause text,
@@ -84,6 +88,7 @@ export interface LockedRow {
   readonly reserved_fen: string;
   readonly refunded_fen: string;
   readonly outside_fen: string;
+  readonly order_event_sequence: number;
   readonly [column: string]: unknown;
 }
 
@@ -118,6 +123,7 @@ export function lockedOrderOf(row: LockedRow): LockedOrder {
     refundedFen: Number(row.refunded_fen),
     outsideFen: Number(row.outside_fen),
     refundCount: row.refund_count,
+    eventSequence: row.order_event_sequence,
   };
 }
 

@@ -128,7 +128,8 @@ export async function noteAnswer(
   return change;
 }
 
-type Pause = Pick<
+/** The pause fields of a rate row. */
+export type Pause = Pick<
   Rate,
   'configurationFailures' | 'pausedAt' | 'pauseReason' | 'pausedUntil' | 'nextProbeAt' | 'releaseAt'
 >;

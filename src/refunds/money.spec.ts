@@ -26,6 +26,7 @@ const order = (): LockedOrder => ({
   refundedFen: 0,
   outsideFen: 0,
   refundCount: 0,
+  eventSequence: 0,
 });
 
 /** The counters an order must have, from its refunds alone: design.md 4, read a second time. */

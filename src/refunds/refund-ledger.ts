@@ -10,6 +10,7 @@ import { decide } from './decide.js';
 import { refusedMove } from './decide-move.js';
 import { BOOK_SQL, LOCK_SQL, lockedOrderOf, lockedRefundOf, recordOf, type LockedRow } from './ledger-rows.js';
 import { hasRoom, moveMoney, refundableFen } from './money.js';
+import { type OutgoingRow, tellChange } from './outgoing-events.js';
 import { isOurMove, REFUND_STATES, type RefundState } from './states.js';
 import { settleWaitingNotices } from './waiting-notices.js';
 
@@ -32,12 +33,13 @@ interface Batch {
   readonly spacingFreed: Set<string>;
   readonly refunds: Map<string, LockedRefund>;
   readonly events: EventRow[];
+  readonly told: OutgoingRow[];
 }
 
 /**
  * The one door to a refund's state: answers, queries, notices, callers and the clock all pass `book`.
  * It locks the orders, then the refunds, each in id order; decides by the tables of states.ts; moves the money in the order's
- * counters; and writes refunds, orders and one event per change in one statement. It takes a list, so a batch costs two round
+ * counters; and writes refunds, orders, one event per change and what the outside is told of it in one statement. It takes a list, so a batch costs two round
  * trips. It leaves sending, asking and answering to others. The only other writers are its set forms: intake and claim.
  */
 @Injectable()
@@ -58,10 +60,12 @@ export class RefundLedger {
           refunded_fen: order.refundedFen,
           outside_fen: order.outsideFen,
           refund_count: order.refundCount,
+          event_sequence: order.eventSequence,
           frees_spacing: batch.spacingFreed.has(order.id),
         })),
       ),
       JSON.stringify(batch.events),
+      JSON.stringify(batch.told),
     ]);
     await settleWaitingNotices(tx, bookings, booked);
     return booked;
@@ -100,6 +104,7 @@ export class RefundLedger {
       spacingFreed: new Set(),
       refunds: new Map(rows.map((row) => [row.id, lockedRefundOf(row)])),
       events: [],
+      told: [],
     };
   }
 
@@ -111,6 +116,7 @@ export class RefundLedger {
     assert(to === from || booking.kind === 'proof' || isOurMove(from, to), `${from} → ${to} is an edge`);
     const overPaid = to !== from && this.moveMoney(order, refund, booking, to);
     Object.assign(refund, change.fields);
+    batch.told.push(...tellChange(refund, order, from, batch.told.length));
     if (change.freesSpacing) batch.spacingFreed.add(order.id);
     const incidents = [change.event?.incident, overPaid ? 'more_than_paid' : null].filter(
       (code) => typeof code === 'string',

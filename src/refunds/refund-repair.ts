@@ -106,7 +106,7 @@ function bookingOf(
   const { callId, askedAt, actor } = call;
   const booking = { refundId: row.id, orderId: row.order_id, cause: 'answer', sourceId: callId, actor } as const;
   if (answer.shown) return { ...booking, kind: 'proof', shown: answer.shown, askedAt };
-  return { ...booking, kind: 'not_shown', found: null, leaseToken: callId, askedAt };
+  return { ...booking, kind: 'not_shown', found: null, leaseToken: callId, askedAt, planned: false };
 }
 
 function refusalOf(answer: SendAnswer): AppError {

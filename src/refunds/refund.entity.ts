@@ -191,4 +191,12 @@ export class Refund {
   /** Database time. */
   @Column({ name: 'updated_at', type: 'timestamptz' })
   updatedAt: Date;
+
+  /** The number of its last outgoing event. */
+  @Column({ name: 'event_sequence', type: 'integer', default: 0 })
+  eventSequence: number;
+
+  /** Outgoing events that are told once and have been. */
+  @Column({ name: 'told_once', type: 'text', default: '{}', array: true })
+  toldOnce: string[];
 }

@@ -3,14 +3,16 @@ import { NEXT_STEPS, RETRYABLE_FAILURES } from './failures.js';
 import { REFUND_STATES, type RefundState, type RefundStatus } from './states.js';
 
 /** The columns a refund's view is made of; `r` is the refund, `o` its order. Money as text: int8 has no exact JSON number. */
-export const REFUND_COLUMNS = `r.id, r.order_id, r.mch_id, r.appid, r.out_refund_no, r.refund_id, r.amount_fen::text, r.state,
+export const REFUND_VIEW_COLUMNS = `r.id, r.order_id, r.mch_id, r.appid, r.out_refund_no, r.refund_id, r.amount_fen::text, r.state,
   r.reason, r.items, r.funds_account, r.failure_code, r.failure_wechat_code, r.failure_message, r.in_doubt_since,
   r.user_received_account, r.attempts, r.next_attempt_at, r.api_version, r.source, r.replaces, r.replaced_by, r.created_by,
-  r.created_at, r.updated_at, r.succeeded_at, r.note, r.metadata, r.idempotency_key, r.request_digest, o.out_trade_no,
-  o.transaction_id`;
+  r.created_at, r.updated_at, r.succeeded_at, r.note, r.metadata, o.out_trade_no, o.transaction_id`;
 
-/** A row of {@link REFUND_COLUMNS}. */
-export interface RefundRow {
+/** These and what tells a repeat from a conflict. */
+export const REFUND_COLUMNS = `${REFUND_VIEW_COLUMNS}, r.idempotency_key, r.request_digest`;
+
+/** A row of {@link REFUND_VIEW_COLUMNS}. */
+export interface RefundViewRow {
   readonly id: string;
   readonly order_id: string;
   readonly mch_id: string;
@@ -39,10 +41,14 @@ export interface RefundRow {
   readonly succeeded_at: Date | null;
   readonly note: string | null;
   readonly metadata: Record<string, string>;
-  readonly idempotency_key: string | null;
-  readonly request_digest: Buffer | null;
   readonly out_trade_no: string;
   readonly transaction_id: string | null;
+}
+
+/** A row of {@link REFUND_COLUMNS}. */
+export interface RefundRow extends RefundViewRow {
+  readonly idempotency_key: string | null;
+  readonly request_digest: Buffer | null;
 }
 
 export class RefundItemView {
@@ -95,7 +101,7 @@ export class RefundView {
 }
 
 /** The view of a row. */
-export function refundView(row: RefundRow): RefundView {
+export function refundView(row: RefundViewRow): RefundView {
   const refundIdOf = (uuid: string | null): string | null => uuid && publicId('refund', uuid);
   return {
     id: publicId('refund', row.id),
@@ -132,7 +138,7 @@ export function refundView(row: RefundRow): RefundView {
   };
 }
 
-function failureView(row: RefundRow): RefundFailureView | null {
+function failureView(row: RefundViewRow): RefundFailureView | null {
   if (row.failure_code === null) return null;
   return {
     code: row.failure_code,

@@ -1,4 +1,4 @@
-import { afterError, currentRate, handOutSlots, type RateState, slotsToHandOut } from './slots.js';
+import { afterError, currentRate, handOutSlots, isSetBack, type RateState, slotsToHandOut } from './slots.js';
 
 const LIMITS = { refundRatePerSecond: 150, refundFailureRatePerSecond: 6 };
 const NOW = 1_800_000_000_000;
@@ -37,6 +37,13 @@ describe('send slots', () => {
     expect(slotsToHandOut(idle, NOW)).toBe(15);
     expect(handOutSlots(idle, NOW, [false]).slotsMs[0]).toBeGreaterThan(NOW);
     expect(slotsToHandOut(state({ nextSlotMs: NOW + 600 }), NOW)).toBe(0);
+  });
+
+  it('far ahead, since the database clock was set back, give way to one in a second', () => {
+    const hourAhead = state({ nextSlotMs: NOW + 3_600_000 });
+    expect([isSetBack(hourAhead, NOW), isSetBack(state({ nextSlotMs: NOW + 2999 }), NOW)]).toEqual([true, false]);
+    expect(slotsToHandOut(hourAhead, NOW)).toBe(0);
+    expect(handOutSlots(hourAhead, NOW, [false]).slotsMs).toEqual([NOW + 1000]);
   });
 
   it('of orders older than a month are at most 5,000 a minute', () => {

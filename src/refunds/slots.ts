@@ -64,6 +64,11 @@ export function afterError(state: RateState, nowMs: number, limits: RateLimits):
   return { ...state, recentErrorsMs, ratePerSecond, rateChangedMs: nowMs };
 }
 
+/** True when the next slot stems from a database clock that was set back meanwhile. */
+export function isSetBack({ nextSlotMs }: Pick<RateState, 'nextSlotMs'>, nowMs: number): boolean {
+  return nextSlotMs > nowMs + SET_BACK_MS;
+}
+
 /** How many slots may be handed out now: at most 15, none beyond the horizon. */
 export function slotsToHandOut(state: Pick<RateState, 'nextSlotMs' | 'ratePerSecond'>, nowMs: number): number {
   const firstMs = firstSlotMs(state, nowMs);
@@ -93,7 +98,7 @@ export function handOutSlots(
  * behind us, and waiting a second keeps any rolling second whole.
  */
 function firstSlotMs(state: Pick<RateState, 'nextSlotMs'>, nowMs: number): number {
-  const nextSlotMs = state.nextSlotMs > nowMs + SET_BACK_MS ? nowMs + SECOND_MS : state.nextSlotMs;
+  const nextSlotMs = isSetBack(state, nowMs) ? nowMs + SECOND_MS : state.nextSlotMs;
   return Math.max(nextSlotMs, nowMs + LEAD_MS);
 }
 

@@ -4,19 +4,37 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { DemoBackend } from './demo-backend.js';
 import { freshPlace, removePlace } from './demo-place.js';
 import { startSimulator } from './simulator.js';
 
 /**
- * `npm run demo`: embedded PostgreSQL, simulator and service; two mini-programs of one company take a payment each and give
- * money back, one wholly, one in part. Then it stays up for the reader to try more.
+ * `npm run demo`: embedded PostgreSQL, simulator and service; two mini-programs of one company, one on a merchant number that speaks API
+ * V2 and one on API v3, take a payment each and give money back, one wholly, one in part. Then it stays up for the reader to try more.
  */
 const SERVICE = join(dirname(fileURLToPath(import.meta.url)), '..', 'main.js');
-const MCH_ID = '1900000001';
 const SHOPS = [
-  { appid: 'wxdemo0000coffee', name: '咖啡 coffee', amountFen: 3800, refundFen: null, reason: '商品售罄' },
-  { appid: 'wxdemo00000books', name: '书店 books', amountFen: 12_900, refundFen: 4900, reason: '退一本书' },
+  {
+    mchId: '1900000001',
+    apiVersion: 'v2',
+    appid: 'wxdemo0000coffee',
+    name: '咖啡 coffee',
+    amountFen: 3800,
+    refundFen: null,
+    reason: '商品售罄',
+  },
+  {
+    mchId: '1900000002',
+    apiVersion: 'v3',
+    appid: 'wxdemo00000books',
+    name: '书店 books',
+    amountFen: 12_900,
+    refundFen: 4900,
+    reason: '退一本书',
+  },
 ] as const;
+type Shop = (typeof SHOPS)[number];
+
 /** How long the simulated WeChat takes to pay a refund out. */
 const SETTLE_AFTER_MS = 1500;
 const START_TIMEOUT_MS = 30_000;
@@ -67,6 +85,8 @@ function startService(directory: string, port: number, simulator: { port: number
       WECHATPAY_BASE_URL: `https://localhost:${simulator.port}`,
       NODE_EXTRA_CA_CERTS: simulator.caPath,
       LOG_LEVEL: 'warn',
+      // The demo's own backend listens on this machine.
+      WEBHOOK_ALLOW_LOOPBACK: 'true',
     },
     // Over the channel the service notices when the demo is gone, and ends too.
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
@@ -106,30 +126,36 @@ function printTimeline(entries: readonly Json[]): void {
 
 type Api = (method: string, path: string, body?: Json | null, headers?: Record<string, string>) => Promise<Json>;
 
-/** Registers the company with the simulated WeChat and with the service. */
-async function setUp(api: Api, control: string): Promise<void> {
-  say(`\n1. One company, merchant number ${MCH_ID}, two mini-programs.`);
+/** What an admin takes from the merchant platform, by the protocol that needs it. */
+const CREDENTIALS: Readonly<Record<Shop['apiVersion'], readonly string[]>> = {
+  v2: ['api_v2_key'],
+  v3: ['api_v3_key', 'wechatpay_public_key_id', 'wechatpay_public_key_pem'],
+};
+
+/** Registers a shop of the company with the simulated WeChat and with the service. */
+async function setUp(api: Api, control: string, { mchId, apiVersion, appid, name }: Shop): Promise<void> {
   const issued = await call('POST', `${control}/merchants`, {
-    mch_id: MCH_ID,
-    appids: SHOPS.map(({ appid }) => appid),
+    mch_id: mchId,
+    appids: [appid],
     settle_after_ms: SETTLE_AFTER_MS,
   });
-  await api('POST', '/v1/merchants', { mch_id: MCH_ID, name: '示例公司 Example Ltd', api_version: 'v2' });
-  await api('PUT', `/v1/merchants/${MCH_ID}/credentials`, {
-    api_v2_key: issued['api_v2_key'],
+  await api('POST', '/v1/merchants', { mch_id: mchId, name: `示例公司 Example Ltd, ${name}`, api_version: apiVersion });
+  const keys = CREDENTIALS[apiVersion].map((kind) => [kind, issued[kind]] as const);
+  await api('PUT', `/v1/merchants/${mchId}/credentials`, {
+    ...Object.fromEntries(keys),
     client_certificate_p12: issued['certificate_p12'],
   });
-  for (const { appid, name } of SHOPS) await api('POST', '/v1/mini_programs', { appid, name, mch_ids: [MCH_ID] });
-  const { results } = (await api('POST', `/v1/merchants/${MCH_ID}/check`)) as { results: Json[] };
+  await api('POST', '/v1/mini_programs', { appid, name, mch_ids: [mchId] });
+  const { results } = (await api('POST', `/v1/merchants/${mchId}/check`)) as { results: Json[] };
   const tried = results.map(({ kind, result }) => `${String(kind)} ${String(result)}`);
-  say(`   credentials tried at WeChat: ${tried.join(', ')}`);
+  say(`   ${mchId}, API ${apiVersion}, ${name}; credentials tried at WeChat: ${tried.join(', ')}`);
 }
 
 /** One payment and its refund. */
 async function payAndRefund(
   api: Api,
   control: string,
-  shop: (typeof SHOPS)[number],
+  shop: Shop,
   number: string,
 ): Promise<{ refundId: string; orderId: string }> {
   const order = await api('POST', '/v1/orders', {
@@ -139,7 +165,7 @@ async function payAndRefund(
     openid: 'oDemoPayer',
   });
   say(`   order ${String(order['id'])} is committed; the mini-program gets its parameters for wx.requestPayment`);
-  await call('POST', `${control}/payments`, { mch_id: MCH_ID, out_trade_no: order['out_trade_no'] });
+  await call('POST', `${control}/payments`, { mch_id: shop.mchId, out_trade_no: order['out_trade_no'] });
   const readOrder = (): Promise<Json> => api('GET', `/v1/orders/${String(order['id'])}`);
   await until(readOrder, (now) => now['status'] === 'paid');
   say('   the user has paid; WeChat told us in a signed notice');
@@ -180,11 +206,23 @@ async function main(): Promise<void> {
     };
     const api: Api = (method, path, body = null, headers = {}) =>
       call(method, `${url}${path}`, body, { authorization: `Bearer ${key}`, ...headers });
-    await setUp(api, control);
+    say('\n1. One company, two merchant numbers, one mini-program on each.');
+    for (const shop of SHOPS) await setUp(api, control, shop);
+    const backend = await DemoBackend.start();
+    const endpoint = await api('POST', '/v1/webhook_endpoints', { url: backend.url, events: ['*'] });
+    backend.secret = String(endpoint['secret']);
     let last = { refundId: '', orderId: '' };
     for (const [place, shop] of SHOPS.entries()) {
-      say(`\n${place + 2}. ${shop.name}: a payment of ${yuan(shop.amountFen)}, then money back.`);
+      say(
+        `\n${place + 2}. ${shop.name}, API ${shop.apiVersion}: a payment of ${yuan(shop.amountFen)}, then money back.`,
+      );
       last = await payAndRefund(api, control, shop, `DEMO-${place + 1}`);
+      const { refundId, orderId } = last;
+      const { told } = await until(
+        () => Promise.resolve({ told: backend.about(refundId, orderId) }),
+        ({ told }) => (told as string[]).some((type) => type.startsWith('order.') && type.endsWith('refunded')),
+      );
+      say(`\n   the company's backend heard of it, each event signed: ${(told as string[]).join(', ')}`);
     }
     printWayOn(url, control, key, last);
   } catch (error) {

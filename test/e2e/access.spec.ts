@@ -36,6 +36,16 @@ const ROUTES: Readonly<Record<string, readonly [Role, 'scoped' | 'unscoped']>> =
   'POST /v1/api_keys': ['admin', 'unscoped'],
   'GET /v1/api_keys': ['admin', 'unscoped'],
   'DELETE /v1/api_keys/{id}': ['admin', 'unscoped'],
+  'POST /v1/webhook_endpoints': ['operator', 'scoped'],
+  'GET /v1/webhook_endpoints': ['operator', 'scoped'],
+  'GET /v1/webhook_endpoints/{id}': ['operator', 'scoped'],
+  'PATCH /v1/webhook_endpoints/{id}': ['operator', 'scoped'],
+  'DELETE /v1/webhook_endpoints/{id}': ['operator', 'scoped'],
+  'POST /v1/webhook_endpoints/{id}/rotate_secret': ['operator', 'scoped'],
+  'POST /v1/webhook_endpoints/{id}/test': ['operator', 'scoped'],
+  'GET /v1/webhook_deliveries': ['operator', 'scoped'],
+  'POST /v1/webhook_deliveries/{id}/resend': ['operator', 'scoped'],
+  'GET /v1/events': ['operator', 'scoped'],
 };
 const OPEN = ['GET /health/live', 'GET /health/ready'];
 
@@ -47,14 +57,14 @@ const BODIES: Readonly<Record<string, Json>> = {
 };
 
 let stack: Stack;
-let own: { appid: string; mchId: string; order: Order; refund: Refund };
+let own: { appid: string; mchId: string; order: Order; refund: Refund; endpoint: string; delivery: string };
 let other: typeof own;
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ WEBHOOK_ALLOW_LOOPBACK: 'true' });
   const seeded = async (): Promise<typeof own> => {
     const merchant = await stack.merchant();
     const order = await stack.paidOrder(merchant, 100);
-    return { ...merchant, order, refund: await stack.refund(order, { amount: 1 }) };
+    return { ...merchant, order, refund: await stack.refund(order, { amount: 1 }), ...(await hooked(merchant.appid)) };
   };
   own = await seeded();
   other = await seeded();
@@ -64,11 +74,24 @@ afterAll(() => stack.close());
 const made = (wish: Json): Promise<Json> => stack.ok('POST', '/v1/api_keys', { name: 'test', ...wish });
 const bearer = (key: unknown): Record<string, string> => ({ authorization: `Bearer ${String(key)}` });
 
+/** An endpoint that hears of one app, where nobody listens, and a delivery to it. */
+async function hooked(appid: string): Promise<{ endpoint: string; delivery: string }> {
+  const wish = { url: 'http://127.0.0.1:9/', events: ['*'], appids: [appid] };
+  const endpoint = String((await stack.ok('POST', '/v1/webhook_endpoints', wish))['id']);
+  const delivery = await stack.ok('POST', `/v1/webhook_endpoints/${endpoint}/test`);
+  return { endpoint, delivery: String(delivery['id']) };
+}
+
 function call(route: string, key: unknown, of: typeof own): Promise<Answer> {
   const [method = '', path = ''] = route.split(' ');
-  const id = { orders: of.order.id, refunds: of.refund.id, notifications: 'ntf_0', api_keys: 'key_0' }[
-    path.split('/')[2] ?? ''
-  ];
+  const id = {
+    orders: of.order.id,
+    refunds: of.refund.id,
+    notifications: 'ntf_0',
+    api_keys: 'key_0',
+    webhook_endpoints: of.endpoint,
+    webhook_deliveries: of.delivery,
+  }[path.split('/')[2] ?? ''];
   const url = path
     .replace('{mch_id}', of.mchId)
     .replace('{appid}', of.appid)
@@ -104,7 +127,7 @@ describe('every route', () => {
   ])('lets a key of role %s in as the table says (bound to an app: %s)', async (role, bound) => {
     const { key } = await made({ role, ...(bound && { appids: [own.appid] }) });
     // One refund is asked for at most once in 10 s, so each key syncs its own.
-    const subject = { ...own, refund: await stack.refund(own.order, { amount: 1 }) };
+    const subject = { ...own, refund: await stack.refund(own.order, { amount: 1 }), ...(await hooked(own.appid)) };
     for (const [route, [least, scope]] of Object.entries(ROUTES)) {
       const open = RANK[role] >= RANK[least] && !(bound && scope === 'unscoped');
       const answer = await call(route, key, subject);
@@ -132,6 +155,8 @@ describe('a key bound to an app', () => {
         appid: 'wx-nobody',
         order: { ...other.order, id: `ord_${'0'.repeat(32)}` },
         refund: { ...other.refund, id: `re_${'0'.repeat(32)}` },
+        endpoint: `we_${'0'.repeat(32)}`,
+        delivery: `wd_${'0'.repeat(32)}`,
       });
       expect([route, nobodys.status, nobodys.body['code']]).toEqual([route, 404, theirs.body['code']]);
     }

@@ -23,37 +23,41 @@ it.each<[string, () => MadeCertificate, boolean]>([
   ['of an unknown authority', () => makeCertificate('localhost'), false],
   ['for another host', () => makeCertificate('api.example.invalid', { issuer: authority() }), false],
   ['as it should be', () => makeCertificate('localhost', { issuer: authority() }), true],
-])('a server with a certificate %s hears what it may hear', async (_, certificate, trusted) => {
-  const port = await freePort();
-  stack = await Stack.start({ WECHATPAY_BASE_URL: `https://localhost:${port}` });
-  const { key, certificate: cert } = certificate();
-  let heard = '';
-  server = createServer({ key, cert, requestCert: true, rejectUnauthorized: false }, (socket) => {
-    socket.on('error', () => undefined).on('data', (chunk: Buffer) => (heard += chunk.toString()));
-  }).on('tlsClientError', () => undefined);
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  const merchant = await stack.merchant();
-  const order = await stack.ok('POST', '/v1/orders/register', {
-    appid: merchant.appid,
-    out_trade_no: `T${unique()}`,
-    amount: 100,
-    paid_at: new Date().toISOString(),
-    verify: false,
-  });
-  const { id, out_refund_no: number } = await stack.ok('POST', '/v1/refunds', {
-    order: order['id'],
-    amount: 1,
-    out_refund_no: `R${unique()}`,
-  });
-  const called = await stack.eventually(
-    async () => (await stack.timeline(String(id))).filter(({ kind }) => kind === 'call'),
-    (calls) =>
-      calls.length > 0 && (heard !== '' || calls.some(({ detail }) => JSON.stringify(detail).includes('not_sent'))),
-  );
-  expect(called.length).toBeGreaterThan(0);
-  expect(heard.includes(String(number))).toBe(trusted);
-  if (trusted) return;
-  expect(heard).toBe('');
-  expect(await stack.until(String(id), 'queued')).toMatchObject({ attempts: 0, in_doubt: false });
-});
+])(
+  'a server with a certificate %s hears what it may hear',
+  async (_, certificate, trusted) => {
+    const port = await freePort();
+    stack = await Stack.start({ WECHATPAY_BASE_URL: `https://localhost:${port}` });
+    const { key, certificate: cert } = certificate();
+    let heard = '';
+    server = createServer({ key, cert, requestCert: true, rejectUnauthorized: false }, (socket) => {
+      socket.on('error', () => undefined).on('data', (chunk: Buffer) => (heard += chunk.toString()));
+    }).on('tlsClientError', () => undefined);
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    const merchant = await stack.merchant();
+    const order = await stack.ok('POST', '/v1/orders/register', {
+      appid: merchant.appid,
+      out_trade_no: `T${unique()}`,
+      amount: 100,
+      paid_at: new Date().toISOString(),
+      verify: false,
+    });
+    const { id, out_refund_no: number } = await stack.ok('POST', '/v1/refunds', {
+      order: order['id'],
+      amount: 1,
+      out_refund_no: `R${unique()}`,
+    });
+    const called = await stack.eventually(
+      async () => (await stack.timeline(String(id))).filter(({ kind }) => kind === 'call'),
+      // A slot that was missed on a busy machine is none of the ends waited for.
+      (calls) => heard !== '' || calls.some(({ detail }) => JSON.stringify(detail).includes('not_connected')),
+    );
+    expect(called.length).toBeGreaterThan(0);
+    expect(heard.includes(String(number))).toBe(trusted);
+    if (trusted) return;
+    expect(heard).toBe('');
+    expect(await stack.until(String(id), 'queued')).toMatchObject({ attempts: 0, in_doubt: false });
+  },
+  60_000,
+);

@@ -29,6 +29,11 @@ export type Refund = Json & { readonly id: string; readonly state: string; reado
 
 const BUILT = new URL('../../../dist/', import.meta.url).pathname;
 const START_TIMEOUT_MS = 20_000;
+/** The credentials beside the certificate that a merchant of each protocol is registered with, as the simulator hands them out. */
+const KINDS = {
+  v2: ['api_v2_key'],
+  v3: ['api_v2_key', 'api_v3_key', 'wechatpay_public_key_id', 'wechatpay_public_key_pem'],
+} as const;
 
 let counter = 0;
 /** A short text nothing else uses. */
@@ -205,22 +210,29 @@ export class Stack {
       AS $$ SELECT clock_timestamp() + interval '${interval}' $$`);
   }
 
-  /** A merchant with one mini-program, known to the simulator and registered with its credentials. */
-  async merchant(wish: { simulator?: Json; service?: Json } = {}): Promise<Merchant> {
+  /**
+   * A merchant with one mini-program, known to the simulator and registered with its credentials: those its protocol needs, and over v3
+   * the APIv2 key too, which refunds made by hand need; or the `kinds` named.
+   */
+  async merchant(wish: { simulator?: Json; service?: Json; kinds?: readonly string[] } = {}): Promise<Merchant> {
     const mchId = `19${String(Date.now()).slice(-6)}${String((counter += 1)).padStart(4, '0')}`;
     const appid = `wx${unique()}`;
     const issued = await this.control('POST', '/merchants', { mch_id: mchId, appids: [appid], ...wish.simulator });
     await this.ok('POST', '/v1/merchants', { mch_id: mchId, name: 'test', api_version: 'v2', ...wish.service });
-    await this.credentials(mchId, issued);
+    const all = KINDS[wish.service?.['api_version'] === 'v3' ? 'v3' : 'v2'];
+    const kinds =
+      wish.kinds ?? all.filter((kind) => issued['public_key'] === true || !kind.startsWith('wechatpay_public_key'));
+    await this.credentials(mchId, issued, kinds);
     await this.ok('POST', '/v1/mini_programs', { appid, name: 'test', mch_ids: [mchId] });
     const urls = (await this.ok('GET', `/v1/merchants/${mchId}`))['notify_urls'] as { refund: string };
     await this.control('POST', '/merchants', { mch_id: mchId, vendor_notify_url: urls.refund });
     return { mchId, appid };
   }
 
-  async credentials(mchId: string, issued: Json): Promise<Json> {
+  async credentials(mchId: string, issued: Json, kinds: readonly string[] = KINDS.v2): Promise<Json> {
+    const keys = kinds.filter((kind) => issued[kind] !== undefined && issued[kind] !== null);
     return this.ok('PUT', `/v1/merchants/${mchId}/credentials`, {
-      ...(issued['api_v2_key'] !== undefined && { api_v2_key: issued['api_v2_key'] }),
+      ...Object.fromEntries(keys.map((kind) => [kind, issued[kind]])),
       client_certificate_pem: issued['certificate_pem'],
       client_key_pem: issued['private_key_pem'],
     });

@@ -8,6 +8,11 @@ import { createEmptyDatabase, runSql } from '../../support/database.js';
 const run = promisify(execFile);
 const MIGRATE = fileURLToPath(new URL('../../../dist/database/migrate.js', import.meta.url));
 
+/** In their order; every migration is one more line here. */
+const VERSIONS = ['0001-first-schema', '0002-outgoing-events'];
+/** What the tool prints of all of them. */
+const each = (word: string, versions = VERSIONS): string => versions.map((version) => `${word} ${version}\n`).join('');
+
 let url: string;
 let drop: () => Promise<void>;
 beforeEach(async () => {
@@ -74,7 +79,7 @@ describe('migrations', () => {
     await runSql(url, 'CREATE TABLE notification ()');
     await expect(migrateUp(url)).rejects.toThrow('already exists');
     expect(await rows(`SELECT 1 FROM pg_tables WHERE tablename = 'merchant'`)).toEqual([]);
-    expect(await pendingMigrations(url)).toEqual(['0001-first-schema']);
+    expect(await pendingMigrations(url)).toEqual(VERSIONS);
   });
 
   it('are told as missing on an empty database without writing to it', async () => {
@@ -105,11 +110,12 @@ describe('migrations', () => {
 
 describe('npm run migrate', () => {
   it('goes up without a word, and status is 1 while the schema is behind', async () => {
-    expect(await cli(['status'])).toMatchObject({ code: 1, stdout: 'missing 0001-first-schema\n' });
-    expect(await cli([])).toMatchObject({ code: 0, stdout: 'applied 0001-first-schema\n' });
+    expect(await cli(['status'])).toMatchObject({ code: 1, stdout: each('missing') });
+    expect(await cli([])).toMatchObject({ code: 0, stdout: each('applied') });
     expect(await cli(['up'])).toMatchObject({ code: 0, stdout: 'the schema is up to date\n' });
-    expect(await cli(['status'])).toMatchObject({ code: 0, stdout: 'applied 0001-first-schema\n' });
-    expect(await cli(['down'])).toMatchObject({ code: 0, stdout: 'took back 0001-first-schema\n' });
+    expect(await cli(['status'])).toMatchObject({ code: 0, stdout: each('applied') });
+    for (const version of [...VERSIONS].reverse())
+      expect(await cli(['down'])).toMatchObject({ code: 0, stdout: each('took back', [version]) });
     expect(await cli(['down'])).toMatchObject({ code: 0, stdout: 'nothing to take back\n' });
   });
 

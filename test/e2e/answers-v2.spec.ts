@@ -1,0 +1,3 @@
+import { answers } from './suites/answers.js';
+
+answers('v2');

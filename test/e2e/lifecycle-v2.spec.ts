@@ -1,0 +1,3 @@
+import { lifecycle } from './suites/lifecycle.js';
+
+lifecycle('v2');

@@ -1,0 +1,238 @@
+import { claimSends } from '../../../src/refunds/claim.js';
+import { lockRate } from '../../../src/refunds/merchant-rate.js';
+import { makeCertificate } from '../../support/certificate.js';
+import { ADMIN, type Merchant, type Order, type Refund, RefundDomain } from '../../support/refund-domain.js';
+import { NOT_FOUND, sendAnswer } from '../../support/scripted-gateway.js';
+
+let domain: RefundDomain;
+beforeAll(async () => {
+  domain = await RefundDomain.start();
+  domain.work();
+});
+afterAll(async () => {
+  const broken = await domain.broken();
+  await domain.close();
+  expect(broken).toEqual({});
+});
+beforeEach(() => domain.gateway.behave());
+
+const sendsOf = ({ mchId }: Merchant) => domain.gateway.sends.filter((request) => request.mchId === mchId);
+
+/** A script for one merchant; every other is taken as it comes. */
+function only<Request extends { readonly mchId: string }, Reply>(
+  { mchId }: Merchant,
+  script: (request: Request) => Reply,
+  otherwise: (request: Request) => Reply,
+): (request: Request) => Reply {
+  return (request) => (request.mchId === mchId ? script(request) : otherwise(request));
+}
+
+describe('disabling a merchant', () => {
+  it('stops a running backlog of 200 within one claim, and enabling it sends the rest, each once', async () => {
+    const merchant = await domain.merchant();
+    const orders = await domain.orders(merchant, 200);
+    await Promise.all(orders.map((order) => domain.plant(order, 'queued', 300, { next_attempt_at: 'tuikuan_now()' })));
+    await domain.eventually(() => sendsOf(merchant).length >= 20);
+    await domain.merchants.update(merchant.mchId, { enabled: false });
+    const before = sendsOf(merchant).length;
+    await domain.quiet();
+    await domain.eventually(async () => (await domain.states(merchant))['submitting'] === undefined);
+    const after = sendsOf(merchant).length;
+    expect(after - before).toBeLessThanOrEqual(15);
+    expect(await domain.states(merchant)).toEqual({ accepted: after, queued: 200 - after });
+    await domain.merchants.update(merchant.mchId, { enabled: true });
+    await domain.eventually(async () => (await domain.states(merchant))['accepted'] === 200, undefined, 15);
+    expect(sendsOf(merchant)).toHaveLength(200);
+    expect(new Set(sendsOf(merchant).map(({ outRefundNo }) => outRefundNo)).size).toBe(200);
+  });
+});
+
+describe('a slot that is missed', () => {
+  it('writes nothing, hands the claim back, and the refund goes out at its next slot with no wait and no attempt counted', async () => {
+    const merchant = await domain.merchant();
+    const [order] = (await domain.orders(merchant, 1)) as [Order];
+    let prepared = 0;
+    // The worker is held for longer than the slot may be late, once.
+    domain.gateway.onPrepare = only(
+      merchant,
+      () => {
+        prepared += 1;
+        if (prepared === 1) domain.clock.jumpMs += 700;
+        return null;
+      },
+      () => null,
+    );
+    const refund = await domain.refund(order);
+    const row = await domain.until(refund, 'accepted');
+    expect(sendsOf(merchant)).toHaveLength(1);
+    expect(row).toMatchObject({ attempts: 0, not_sent_count: 0, in_doubt_since: null });
+    const events = await domain.events(refund);
+    expect(events.map(({ to_state: to }) => to)).toEqual(['queued', 'submitting', 'queued', 'submitting', 'accepted']);
+    expect(events[2]?.detail).toEqual({ outcome: 'not_sent', code: 'slot_missed' });
+    const calls = await domain.sql('SELECT outcome, code FROM gateway_call WHERE refund_id = $1 ORDER BY intent_at', [
+      refund.uuid,
+    ]);
+    expect(calls).toEqual([
+      { outcome: 'not_sent', code: 'slot_missed' },
+      { outcome: 'shown', code: null },
+    ]);
+  });
+
+  it('frees the spacing of its order, which a request that was written does not', async () => {
+    const spaced = await RefundDomain.start({ REFUND_SPACING_SECONDS: '60' });
+    const merchant = await spaced.merchant();
+    const order = await spaced.order(merchant);
+    let held = true;
+    spaced.gateway.onPrepare = () => {
+      if (held) spaced.clock.jumpMs += 700;
+      return null;
+    };
+    spaced.work();
+    const refund = await spaced.refund(order);
+    await spaced.eventually(async () => (await spaced.events(refund)).length >= 4);
+    expect(spaced.gateway.sends).toEqual([]);
+    held = false;
+    await spaced.until(refund, 'accepted');
+    const [row] = await spaced.sql<{ next_send_at: Date }>('SELECT next_send_at FROM payment_order WHERE id = $1', [
+      order.id,
+    ]);
+    expect(await spaced.secondsUntil(row?.next_send_at ?? null)).toBeGreaterThan(50);
+    await spaced.close();
+  });
+});
+
+describe('a connection that dies between the claim and its slot', () => {
+  const died = () => sendAnswer('not_sent', 'not_connected', { message: 'the connection was closed' });
+
+  it('sends nothing: no attempt counts, no doubt is left, and the first send is still to come', async () => {
+    const merchant = await domain.merchant();
+    domain.gateway.onSend = only(merchant, died, (request) => domain.gateway.take(request));
+    const refund = await domain.refund(await domain.order(merchant));
+    await domain.eventually(async () => (await domain.row(refund)).not_sent_count === 1);
+    const row = await domain.row(refund);
+    expect(row).toMatchObject({
+      state: 'queued',
+      attempts: 0,
+      in_doubt_since: null,
+      first_sent_at: null,
+      failure_code: 'not_sent',
+      next_query_at: null,
+    });
+    expect(await domain.secondsUntil(row.next_attempt_at)).toBeGreaterThanOrEqual(8);
+    domain.gateway.behave();
+    await domain.forward(11);
+    await domain.until(refund, 'accepted');
+  });
+
+  it('puts the doubt of an earlier send back, to the millisecond', async () => {
+    const merchant = await domain.merchant();
+    domain.gateway.onSend = only(
+      merchant,
+      () => sendAnswer('unknown', 'SYSTEMERROR'),
+      (request) => domain.gateway.take(request),
+    );
+    domain.gateway.onQuery = only(
+      merchant,
+      () => NOT_FOUND,
+      (query) => domain.gateway.told(query),
+    );
+    const refund = await domain.refund(await domain.order(merchant));
+    const doubtful = await domain.until(refund, 'outcome_unknown');
+    domain.gateway.onSend = only(merchant, died, (request) => domain.gateway.take(request));
+    await domain.forward(11);
+    await domain.eventually(async () => (await domain.row(refund)).not_sent_count === 1);
+    const row = await domain.row(refund);
+    expect(row).toMatchObject({ state: 'queued', attempts: 1, first_sent_at: doubtful.first_sent_at });
+    expect(row.in_doubt_since).toEqual(doubtful.in_doubt_since);
+    expect(row.in_doubt_since).not.toBeNull();
+    await expect(domain.actions.cancel(ADMIN, refund.id, undefined)).rejects.toMatchObject({ code: 'send_in_doubt' });
+  });
+});
+
+describe('the protocol of a refund', () => {
+  it('is that of its first send, also after its merchant has gone over to another', async () => {
+    const merchant = await domain.merchant();
+    const [one, other] = (await domain.orders(merchant, 2)) as [Order, Order];
+    domain.gateway.onSend = only(
+      merchant,
+      () => sendAnswer('later', 'BIZERR_NEED_RETRY'),
+      (request) => domain.gateway.take(request),
+    );
+    const sent = await domain.refund(one);
+    await domain.eventually(async () => (await domain.row(sent)).attempts === 1);
+    domain.gateway.behave();
+    const { certificate, key } = makeCertificate(merchant.mchId);
+    await domain.merchants.putCredentials(merchant.mchId, {
+      api_v3_key: 'v'.repeat(32),
+      client_certificate_pem: certificate,
+      client_key_pem: key,
+    });
+    await domain.merchants.update(merchant.mchId, { api_version: 'v3' });
+    await domain.forward(61);
+    await domain.until(sent, 'accepted');
+    const fresh = await domain.refund(other);
+    await domain.until(fresh, 'accepted');
+    const versions = (refund: Refund) => domain.gateway.sendsOf(refund.outRefundNo).map(({ apiVersion }) => apiVersion);
+    expect(versions(sent)).toEqual(['v2', 'v2']);
+    expect(versions(fresh)).toEqual(['v3']);
+    await domain.forward(11);
+    await domain.eventually(() => domain.gateway.queriesOf(sent.outRefundNo).length > 0);
+    expect(domain.gateway.queriesOf(sent.outRefundNo)[0]).toMatchObject({ apiVersion: 'v2' });
+  });
+});
+
+describe('the parameters of a refund', () => {
+  it('are the same in every send of its number', async () => {
+    const merchant = await domain.merchant();
+    const order = await domain.order(merchant);
+    domain.gateway.onSend = only(
+      merchant,
+      () => sendAnswer('later', 'BIZERR_NEED_RETRY'),
+      (request) => domain.gateway.take(request),
+    );
+    const refund = await domain.refund(order, 123, { reason: '商品售罄', funds_account: 'AVAILABLE' });
+    await domain.eventually(async () => (await domain.row(refund)).attempts === 1);
+    domain.gateway.behave();
+    await domain.forward(61);
+    await domain.until(refund, 'accepted');
+    const [first, second] = domain.gateway.sendsOf(refund.outRefundNo).map(({ callId, atMs: _at, ...rest }) => ({
+      callId,
+      business: { ...rest, slotMs: 0, inDoubtBefore: null, firstSend: true },
+    }));
+    expect(second?.business).toEqual(first?.business);
+    expect(second?.callId).not.toBe(first?.callId);
+  });
+});
+
+describe('orders older than a month', () => {
+  it('are refunded at 5,000 a minute at most, although younger ones may be faster', async () => {
+    const gapsOf = async (paidAt: string): Promise<number[]> => {
+      const merchant = await domain.merchant();
+      await domain.sql('UPDATE merchant SET enabled = false WHERE mch_id = $1', [merchant.mchId]);
+      for (let n = 0; n < 10; n += 1) {
+        const order = await domain.order(merchant, 1000, paidAt);
+        await domain.plant(order, 'queued', 300, { next_attempt_at: 'tuikuan_now()' });
+      }
+      const claim = await domain.database.uow.run(async (tx) => {
+        await tx.query(
+          `UPDATE merchant_rate SET rate_per_second = 150, next_slot_at = tuikuan_now(), rate_changed_at = tuikuan_now() WHERE mch_id = $1`,
+          [merchant.mchId],
+        );
+        await tx.query('UPDATE merchant SET enabled = true WHERE mch_id = $1', [merchant.mchId]);
+        const rate = await lockRate(tx, merchant.mchId);
+        const { settings, clock } = domain;
+        const claimed = await claimSends(tx, merchant.mchId, { count: 15, probe: null }, { settings, clock, rate });
+        await tx.query('UPDATE merchant SET enabled = false WHERE mch_id = $1', [merchant.mchId]);
+        return claimed;
+      });
+      const slots = claim?.refunds.map(({ slotMs }) => slotMs) ?? [];
+      return slots.slice(1).map((at, place) => at - (slots[place] ?? 0));
+    };
+    const old = await gapsOf(`tuikuan_now() - interval '1 month 1 minute'`);
+    expect(old).toHaveLength(9);
+    expect(Math.min(...old)).toBeGreaterThanOrEqual(60_000 / 5000);
+    const young = await gapsOf(`tuikuan_now() - interval '1 month' + interval '1 minute'`);
+    expect(young).toHaveLength(9);
+    expect(Math.max(...young)).toBeLessThan(7);
+  });
+});
