@@ -94,7 +94,7 @@ export class WebhookDeliveriesService {
 
   /** One page, newest first. */
   async list(caller: Caller, query: ListWebhookDeliveriesQuery): Promise<Page<WebhookDeliveryView>> {
-    const range = rangeOf(query);
+    const range = rangeOf(query, (name) => uuidOf('webhookDelivery', name));
     const rows = await this.uow.query<DeliveryRow>(LIST_SQL, [
       caller.appids,
       range.before,
@@ -105,7 +105,7 @@ export class WebhookDeliveriesService {
       query.status?.split(',') ?? null,
       range.limit + 1,
     ]);
-    return pageOf(rows, range.limit, deliveryView, (row) => row.id);
+    return pageOf(rows, range.limit, deliveryView, (row) => publicId('webhookDelivery', row.id));
   }
 
   /** Sends again, now; AppError webhook_delivery_not_found, or invalid_state when its endpoint is disabled. */
@@ -127,7 +127,7 @@ export class WebhookDeliveriesService {
 
   /** One page of events, newest first, as they are sent. */
   async events(caller: Caller, query: ListEventsQuery): Promise<Page<EventPayload>> {
-    const range = rangeOf(query);
+    const range = rangeOf(query, (name) => uuidOf('event', name));
     const rows = await this.uow.query<PayloadRow>(EVENTS_SQL, [
       caller.appids,
       range.before,
@@ -142,7 +142,7 @@ export class WebhookDeliveriesService {
       rows,
       range.limit,
       (row) => payloadOf(row, this.settings),
-      (row) => row.event_id,
+      (row) => publicId('event', row.event_id),
     );
   }
 

@@ -89,9 +89,9 @@ export class WebhookEndpointsService {
 
   /** One page, newest first. */
   async list(caller: Caller, query: ListWebhookEndpointsQuery): Promise<Page<WebhookEndpointView>> {
-    const { before, createdGte, createdLt, limit } = rangeOf(query);
+    const { before, createdGte, createdLt, limit } = rangeOf(query, (name) => uuidOf('webhookEndpoint', name));
     const rows = await this.uow.query<EndpointRow>(LIST_SQL, [caller.appids, before, createdGte, createdLt, limit + 1]);
-    return pageOf(rows, limit, endpointView, (row) => row.id);
+    return pageOf(rows, limit, endpointView, (row) => publicId('webhookEndpoint', row.id));
   }
 
   async update(caller: Caller, id: string, wish: UpdateWebhookEndpointDto): Promise<EndpointRow> {

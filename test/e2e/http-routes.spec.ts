@@ -65,7 +65,17 @@ const WITH_AMOUNT = ['/v1/orders', '/v1/refunds'];
 describe('every list', () => {
   it('is one of this table', () => {
     expect(lists().sort()).toEqual(
-      ['api_keys', 'merchants', 'mini_programs', 'notifications', 'orders', 'refunds'].map((name) => `/v1/${name}`),
+      [
+        'api_keys',
+        'events',
+        'merchants',
+        'mini_programs',
+        'notifications',
+        'orders',
+        'refunds',
+        'webhook_deliveries',
+        'webhook_endpoints',
+      ].map((name) => `/v1/${name}`),
     );
   });
 
