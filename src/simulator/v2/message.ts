@@ -4,7 +4,9 @@ import { Hash } from 'wechatpay-axios-plugin';
 /** Fields of a flat message. */
 export type Fields = Record<string, string>;
 
-const ELEMENT = /<([A-Za-z_][A-Za-z0-9_]*)>(?:<!\[CDATA\[([\s\S]*?)\]\]>|([^<]*))<\/\1>/g;
+const ELEMENT = /<([A-Za-z_][A-Za-z0-9_]*)>((?:<!\[CDATA\[[\s\S]*?\]\]>|[^<])*)<\/\1>/g;
+/** A value is CDATA and text in any number and order. */
+const PART = /<!\[CDATA\[([\s\S]*?)\]\]>|([^<]+)/g;
 const ENTITIES: Readonly<Record<string, string>> = {
   '&lt;': '<',
   '&gt;': '>',
@@ -13,15 +15,22 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '&amp;': '&',
 };
 
-/** Reads a flat message without trimming; null when there is no `<xml>` around it. */
+/** Reads a flat message as an XML reader does, without trimming; null when there is no `<xml>` around it. */
 export function readMessage(text: string): Fields | null {
   const inner = /^\s*(?:<\?xml[^>]*\?>)?\s*<xml>([\s\S]*)<\/xml>\s*$/.exec(text)?.[1];
   if (inner === undefined) return null;
-  const pairs = [...inner.matchAll(ELEMENT)].map(([, name = '', cdata, plain]) => [
-    name,
-    cdata ?? (plain ?? '').replace(/&(?:lt|gt|quot|apos|amp);/g, (entity) => ENTITIES[entity] ?? entity),
-  ]);
+  const pairs = [...inner.matchAll(ELEMENT)].map(([, name = '', content = '']) => [name, valueOf(content)]);
   return pairs.length === 0 ? null : (Object.fromEntries(pairs) as Fields);
+}
+
+/** What an XML reader hands on of an element's content: every line ends in a line feed, whatever was sent. */
+function valueOf(content: string): string {
+  return [...content.replace(/\r\n?/g, '\n').matchAll(PART)]
+    .map(
+      ([, cdata, plain = '']) =>
+        cdata ?? plain.replace(/&(?:lt|gt|quot|apos|amp);/g, (entity) => ENTITIES[entity] ?? entity),
+    )
+    .join('');
 }
 
 /** Writes a message the way WeChat does: every value in CDATA. */

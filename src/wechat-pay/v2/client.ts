@@ -12,6 +12,9 @@ export const V2_PATHS = {
   closeOrder: '/pay/closeorder',
 } as const;
 
+/** What an XML reader makes of a text: a line ends in a line feed. Only that is the same on both sides of a signature. */
+const asRead = (text: string): string => text.replace(/\r\n?/g, '\n');
+
 /** A signed V2 request; null when the merchant has no APIv2 key. */
 export function signedRequest(
   account: MerchantAccount,
@@ -22,7 +25,7 @@ export function signedRequest(
   const key = account.apiV2Key?.current.reveal();
   if (key === undefined) return null;
   const fields: Fields = new Map([
-    ...Object.entries(business).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const])),
+    ...Object.entries(business).flatMap(([name, value]) => (value === null ? [] : [[name, asRead(value)] as const])),
     ['mch_id', account.mchId],
     ['nonce_str', nonce],
     ['sign_type', account.signType],
