@@ -14,12 +14,14 @@ interface CertificateWish {
   readonly toDays?: number;
   readonly bits?: number;
   readonly issuer?: MadeCertificate;
+  /** Hex. */
+  readonly serial?: string;
 }
 
 /** A certificate from one day to another, counted from now; signed by `issuer`, or by its own key under an invented name. */
 export function makeCertificate(
   commonName: string,
-  { fromDays = -1, toDays = 365, bits = 2048, issuer }: CertificateWish = {},
+  { fromDays = -1, toDays = 365, bits = 2048, issuer, serial = '4a'.repeat(20) }: CertificateWish = {},
 ): MadeCertificate {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', {
     modulusLength: bits,
@@ -28,7 +30,7 @@ export function makeCertificate(
   });
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
-  certificate.serialNumber = '4a'.repeat(20);
+  certificate.serialNumber = serial;
   certificate.validity.notBefore = new Date(Date.now() + fromDays * DAY_MS);
   certificate.validity.notAfter = new Date(Date.now() + toDays * DAY_MS);
   certificate.setSubject([{ name: 'commonName', value: commonName }]);
