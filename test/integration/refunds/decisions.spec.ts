@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { claimSends } from '../../../src/refunds/claim.js';
+import { lockRate } from '../../../src/refunds/merchant-rate.js';
 import type { ShownRefund } from '../../../src/refunds/refund-gateway.port.js';
 import type { RefundState } from '../../../src/refunds/states.js';
 import { ADMIN, type Merchant, type Order, type Refund, RefundDomain } from '../../support/refund-domain.js';
@@ -129,6 +131,38 @@ describe('resolve of a refund that WeChat shows with another amount', () => {
     expect(await domain.counters(order)).toEqual(counters);
     expect(await domain.row(refund)).toMatchObject({ state: outcome, outside_shown_fen: row.outside_shown_fen });
   });
+
+  it('counts it once for all, also when the refund is sent again and ends in the same mismatch', async () => {
+    const refund = await mismatch(500);
+    await domain.actions.resolve(ADMIN, refund.id, 'rejected', because);
+    await domain.actions.retry(ADMIN, refund.id);
+    await sendAndBook(refund);
+    expect(await domain.row(refund)).toMatchObject({ state: 'mismatch', outside_shown_fen: '500' });
+    await domain.forward(11);
+    await domain.actions.resolve(ADMIN, refund.id, 'rejected', because);
+    expect(await domain.row(refund)).toMatchObject({ state: 'rejected', outside_shown_fen: '500' });
+    expect(await domain.counters(refund.order)).toEqual({ reserved: 0, refunded: 0, outside: 500, count: 0 });
+  });
+
+  /** Sends a due refund; WeChat answers that its amount is another. */
+  async function sendAndBook({ uuid, order }: Refund): Promise<void> {
+    const { settings, clock } = domain;
+    const claim = await domain.database.uow.run(async (tx) => {
+      const rate = await lockRate(tx, order.mchId);
+      return claimSends(tx, order.mchId, { count: 1, probe: { only: uuid, gapSeconds: 0 } }, { settings, clock, rate });
+    });
+    const [sent] = claim?.refunds ?? [];
+    if (!sent) throw new Error('the refund was due');
+    const { refundId, orderId, callId, inDoubtBefore, firstSend } = sent;
+    await domain.database.uow.run((tx) =>
+      domain.ledger.book(tx, [
+        {
+          ...{ kind: 'send', refundId, orderId, cause: 'answer', sourceId: callId, leaseToken: callId, written: true },
+          ...{ outcome: 'differs', code: 'REFUND_FEE_MISMATCH', message: null, inDoubtBefore, firstSend },
+        },
+      ]),
+    );
+  }
 
   it('lowers what can be refunded by what WeChat has moved', async () => {
     const refund = await mismatch(500);

@@ -31,15 +31,22 @@ describe('disabling a merchant', () => {
   it('stops a running backlog of 200 within one claim, and enabling it sends the rest, each once', async () => {
     const merchant = await domain.merchant();
     const orders = await domain.orders(merchant, 200);
-    await Promise.all(orders.map((order) => domain.plant(order, 'queued', 300, { next_attempt_at: 'tuikuan_now()' })));
+    // At full speed one claim follows the other without a look at the merchant between them.
+    await domain.sql('UPDATE merchant_rate SET rate_per_second = 150 WHERE mch_id = $1', [merchant.mchId]);
+    const planted = await Promise.all(orders.map((order) => domain.plant(order, 'queued')));
+    const ids = planted.map(({ uuid }) => uuid);
+    await domain.sql('UPDATE refund SET next_attempt_at = tuikuan_now() WHERE id = ANY($1)', [ids]);
     await domain.eventually(() => sendsOf(merchant).length >= 20);
     await domain.merchants.update(merchant.mchId, { enabled: false });
-    const before = sendsOf(merchant).length;
+    const { queued: left = 0 } = await domain.states(merchant);
     await domain.quiet();
     await domain.eventually(async () => (await domain.states(merchant))['submitting'] === undefined);
-    const after = sendsOf(merchant).length;
-    expect(after - before).toBeLessThanOrEqual(15);
-    expect(await domain.states(merchant)).toEqual({ accepted: after, queued: 200 - after });
+    const { queued = 0, ...others } = await domain.states(merchant);
+    // One claim may have begun before the merchant was disabled and end after it; what is claimed leaves at its slot.
+    expect(left - queued).toBeLessThanOrEqual(15);
+    expect(queued).toBeGreaterThan(100);
+    expect(others).toEqual({ accepted: 200 - queued });
+    expect(sendsOf(merchant)).toHaveLength(200 - queued);
     await domain.merchants.update(merchant.mchId, { enabled: true });
     await domain.eventually(async () => (await domain.states(merchant))['accepted'] === 200, undefined, 15);
     expect(sendsOf(merchant)).toHaveLength(200);
