@@ -207,6 +207,7 @@ describe('a request that two readers could read differently', () => {
         );
       },
     ],
+    ['no HTTP at all', () => 'hello\r\n\r\n'],
     ['the preface of HTTP/2', () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
     [
       'another version of HTTP',

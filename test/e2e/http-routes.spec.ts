@@ -1,4 +1,4 @@
-import { lists, routes } from './support/routes.js';
+import { documentedQuery, lists, routes } from './support/routes.js';
 import { type Answer, type Json, type Merchant, type Order, Stack, unique } from './support/stack.js';
 
 /** What holds for every route and every list alike; the tables are read from openapi.json. */
@@ -77,6 +77,13 @@ describe('every list', () => {
         'webhook_endpoints',
       ].map((name) => `/v1/${name}`),
     );
+  });
+
+  it.each(lists())('names in the document what it can be asked for: %s', (path) => {
+    const named = documentedQuery(path);
+    for (const name of Object.keys(BAD)) expect(named).toContain(name);
+    expect(named.includes('amount_gte')).toBe(WITH_AMOUNT.includes(path));
+    expect(new Set(named).size).toBe(named.length);
   });
 
   it.each(lists())('refuses a parameter it does not know, or a bad value, by name: %s', async (path) => {

@@ -76,6 +76,17 @@ describe('the simulated WeChat Pay, asked by hand-made requests, refuses a refun
     expect(await accepted(order)).toBe(0);
   });
 
+  it('with a sign over a text that an XML reader reads otherwise: every line ends in a line feed', async () => {
+    const order = await wechat.order(shop, 1000);
+    for (const text of ['a\r\nb', 'a\rb'])
+      expect((await wechat.refund(shop, order, { ...GOOD, refund_desc: text })).fields).toEqual({
+        return_code: 'FAIL',
+        return_msg: '签名错误',
+      });
+    expect(await accepted(order)).toBe(0);
+    expect((await wechat.refund(shop, order, { ...GOOD, refund_desc: 'a\nb' })).fields).toEqual(SUCCESS);
+  });
+
   it('and takes the same request signed with MD5 or HMAC-SHA256', async () => {
     const order = await wechat.order(shop, 1000);
     expect((await wechat.refund(shop, order, GOOD)).fields).toEqual(SUCCESS);

@@ -7,13 +7,15 @@ export interface Route {
   readonly path: string;
 }
 
-interface Document {
-  readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+interface Operation {
+  readonly parameters?: readonly { readonly name: string; readonly in: string }[];
 }
+type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+
+const { paths } = JSON.parse(readFileSync('openapi.json', 'utf8')) as { readonly paths: Paths };
 
 /** Every route of openapi.json, so that a new one is tested without anybody thinking of it. */
 export function routes(): Route[] {
-  const { paths } = JSON.parse(readFileSync('openapi.json', 'utf8')) as Document;
   return Object.entries(paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })),
   );
@@ -24,4 +26,10 @@ export function lists(): string[] {
   return routes()
     .filter(({ method, path }) => method === 'GET' && path.startsWith('/v1/') && !path.includes('{'))
     .map(({ path }) => path);
+}
+
+/** The query parameters that the document names for a list. */
+export function documentedQuery(path: string): string[] {
+  const parameters = paths[path]?.['get']?.parameters ?? [];
+  return parameters.filter((parameter) => parameter.in === 'query').map(({ name }) => name);
 }
