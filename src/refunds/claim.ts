@@ -30,6 +30,8 @@ export interface Claimed {
 export interface Claim {
   readonly mchId: string;
   readonly refunds: readonly Claimed[];
+  /** Not null for the one send of a paused merchant. */
+  readonly probe: Probe | null;
   readonly claimedAt: Date;
   readonly dbMs: number;
   /** Monotonic reading before the database time was asked for. */
@@ -177,6 +179,7 @@ export async function claimSends(
   return {
     mchId: mchId,
     refunds: taken.map((row, place) => claimedOf(row, out.slotsMs[place] ?? 0)),
+    probe: want.probe,
     claimedAt: first.now,
     dbMs: Number(handed[0]?.db_ms),
     m0Ms,

@@ -19,7 +19,7 @@ import {
   WORK_SQL,
 } from './dispatch-plan.js';
 import { SLOT_MISSED, SLOT_TOLERANCE_MS, SLOTS_PER_CLAIM_MAX } from './limits.js';
-import { lockRate, noteAnswer } from './merchant-rate.js';
+import { giveProbeBack, lockRate, noteAnswer } from './merchant-rate.js';
 import { REFUND_GATEWAY, type RefundGateway, type SendAnswer } from './refund-gateway.port.js';
 import { RefundLedger } from './refund-ledger.js';
 
@@ -163,6 +163,7 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
 
   private async book(claim: Claim, refund: Claimed, answer: SendAnswer): Promise<void> {
     const { pause, booked } = await this.uow.run(async (tx) => {
+      if (claim.probe && answer.code === SLOT_MISSED) await giveProbeBack(tx, claim.mchId, claim.probe.only);
       const pause = await noteAnswer(tx, claim.mchId, answer, { ...claim, limits: this.settings });
       await finishCall(tx, refund.callId, answer);
       return { pause, booked: await this.ledger.book(tx, [bookingOf(claim, refund, answer)]) };

@@ -128,6 +128,15 @@ export async function noteAnswer(
   return change;
 }
 
+const PROBE_BACK_SQL = `
+  UPDATE merchant_rate SET next_probe_at = (SELECT tuikuan_now()), probe_refund_id = coalesce(probe_refund_id, $2)
+  WHERE mch_id = $1 AND pause_reason = 'configuration'`;
+
+/** A probe that missed its slot is still to come, and of the refund that a caller chose, if one did. First in the lock order. */
+export async function giveProbeBack(tx: EntityManager, mchId: string, only: string | null): Promise<void> {
+  await tx.query(PROBE_BACK_SQL, [mchId, only]);
+}
+
 /** The pause fields of a rate row. */
 export type Pause = Pick<
   Rate,

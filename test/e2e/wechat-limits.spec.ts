@@ -104,7 +104,8 @@ it('a merchant whose every refund meets an error is slowed down to what WeChat a
   );
   await stack.control('DELETE', '/faults');
   const times = timesOf(sends);
-  const late = times.filter((at) => at - (times[0] ?? 0) >= 1000);
+  // A second in which the errors are sent, and one in which a busy machine books them.
+  const late = times.filter((at) => at - (times[0] ?? 0) >= 2000);
   const fullest = Math.max(0, ...late.map((from) => late.filter((at) => at >= from && at < from + 1000).length));
   expect(late.length).toBeGreaterThan(10);
   expect(fullest).toBeLessThanOrEqual(6);

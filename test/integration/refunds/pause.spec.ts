@@ -122,6 +122,25 @@ describe('a merchant paused for its configuration', () => {
     expect(await domain.row(queued[0] as Refund)).toMatchObject({ state: 'queued', version: 1 });
   });
 
+  it('sends the refund that retry names also when its first slot is missed, and no other in its place', async () => {
+    const { merchant, blocked } = await paused(2);
+    const chosen = blocked[1] as Refund;
+    await domain.forward(PAST_SPACING_SECONDS);
+    let missed = false;
+    domain.gateway.onPrepare = ({ outRefundNo }) => {
+      if (outRefundNo === chosen.outRefundNo && !missed) domain.clock.jumpMs += 700;
+      missed ||= outRefundNo === chosen.outRefundNo;
+      return null;
+    };
+    await domain.actions.retry(ADMIN, chosen.id);
+    await domain.eventually(() => sendsOf(merchant).length === 4);
+    await domain.until(chosen, 'blocked');
+    await domain.quiet();
+    expect(missed).toBe(true);
+    expect(sendsOf(merchant).slice(3)).toEqual([chosen.outRefundNo]);
+    expect(await domain.states(merchant)).toEqual({ blocked: 3, queued: 2 });
+  });
+
   it('that WeChat answers "too many requests" is paused for a minute instead, and then everything goes on', async () => {
     const { merchant, blocked, queued } = await paused(1);
     domain.gateway.onSend = (request) =>
