@@ -42,6 +42,22 @@ module.exports = {
       ['common', 'config', 'database', 'access', 'merchants', 'orders', 'refunds'],
       'sends what orders and refunds have written; they know nothing of it',
     ),
+    folder(
+      'operations',
+      [
+        'common',
+        'config',
+        'database',
+        'access',
+        'merchants',
+        'orders',
+        'refunds',
+        'wechat-pay',
+        'notifications',
+        'events',
+      ],
+      'what the service tells its operators; nothing of the business knows it',
+    ),
     folder('simulator', [], 'a separate app: a mistake of ours must not cancel itself out'),
     {
       name: 'simulator-is-apart',

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { CLOCK, type Clock } from '../common/clock.js';
+import { refundSlots } from '../common/instruments.js';
 import { incident, log } from '../common/log.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
@@ -184,6 +185,7 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async book(claim: Claim, refund: Claimed, answer: SendAnswer): Promise<void> {
+    refundSlots.inc({ mch_id: claim.mchId, use: answer.written ? 'written' : 'lost' });
     const { pause, booked } = await this.uow.run(async (tx) => {
       const pause = await noteAnswer(tx, claim.mchId, answer, { ...claim, limits: this.settings });
       await finishCall(tx, refund.callId, answer);
