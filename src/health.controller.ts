@@ -4,9 +4,17 @@ import { Public } from './access/access.decorators.js';
 import { AppError } from './common/problem.js';
 import { Settings } from './config/settings.js';
 import { UnitOfWork } from './database/unit-of-work.js';
+import { Warnings } from './operations/warnings.js';
 import { Connections } from './wechat-pay/connections.js';
 
-/** What /health/ready answers with 200. */
+/** Something that will stop work unless a person acts; the service is ready all the same. */
+export class ReadyWarningView {
+  /** `certificate_ended`, `certificate_ends_in_1_day`, `…_7_days`, `…_30_days`, the same of `api_key_`, or `merchant_paused`. */
+  code: string;
+  mch_id?: string;
+}
+
+/** What /health/ready answers with 200. It needs no key, so it names nothing but codes and merchant numbers. */
 export class ReadyView {
   status: 'ok';
   role: string;
@@ -14,6 +22,7 @@ export class ReadyView {
   wechatpay_host?: string;
   /** Our clock minus WeChat's, in seconds, by its last answer; v3 signatures fail at 300. */
   clock_skew_seconds?: number;
+  warnings: ReadyWarningView[];
 }
 
 /** Whether the process lives and whether it can work. */
@@ -27,6 +36,7 @@ export class HealthController implements OnModuleDestroy {
     private readonly uow: UnitOfWork,
     private readonly settings: Settings,
     private readonly connections: Connections,
+    private readonly warnings: Warnings,
   ) {}
 
   onModuleDestroy(): void {
@@ -53,6 +63,10 @@ export class HealthController implements OnModuleDestroy {
       role,
       ...(!wechatpayHostIsReal && { wechatpay_host: new URL(wechatpayBaseUrl).host }),
       ...(skewMs !== null && { clock_skew_seconds: Math.round(skewMs / 1000) }),
+      warnings: (await this.warnings.standing()).map(({ code, mchId }) => ({
+        code,
+        ...(mchId !== null && { mch_id: mchId }),
+      })),
     };
   }
 }

@@ -7,6 +7,7 @@ import { UnitOfWork, WorkerUnitOfWork } from '../database/unit-of-work.js';
 import { noticeRefusalCounts } from '../notifications/notice-answers.js';
 import { Connections } from '../wechat-pay/connections.js';
 import { type DatabaseFigures, DatabaseFiguresReader } from './database-figures.js';
+import { type Warning, Warnings } from './warnings.js';
 
 /** The gauges that are set anew at each scrape, by what they show. */
 const GAUGES = {
@@ -19,6 +20,7 @@ const GAUGES = {
   notices_waiting: ['Notices whose confirming query has not come back.'],
   merchant_send_rate: ['Sends per second the merchant may make now.', 'mch_id'],
   merchant_paused: ['1 while nothing is sent for the merchant, by reason.', 'mch_id', 'reason'],
+  warnings: ['What will stop work unless a person acts, by code.', 'code', 'mch_id'],
   certificate_days_left: ['Days until a credential of the merchant ends; negative afterwards.', 'mch_id', 'kind'],
   database_connections: ['Connections of each pool: busy, idle, and callers waiting for one.', 'pool', 'state'],
   wechat_clock_skew_seconds: ['The process clock minus WeChat’s, by its last answer.'],
@@ -38,6 +40,7 @@ export class Metrics implements OnModuleDestroy {
 
   constructor(
     private readonly figures: DatabaseFiguresReader,
+    private readonly warnings: Warnings,
     private readonly settings: Settings,
     private readonly uow: UnitOfWork,
     private readonly workers: WorkerUnitOfWork,
@@ -63,8 +66,8 @@ export class Metrics implements OnModuleDestroy {
   async text(): Promise<string> {
     for (const gauge of this.gauges.values()) gauge.reset();
     this.showProcess();
-    await this.figures.read().then(
-      (figures) => this.showDatabase(figures),
+    await Promise.all([this.figures.read(), this.warnings.standing()]).then(
+      ([figures, warnings]) => this.showDatabase(figures, warnings),
       () => this.set('database_up', 0),
     );
     return `${await this.registry.metrics()}\n${await instruments.metrics()}`;
@@ -82,8 +85,9 @@ export class Metrics implements OnModuleDestroy {
     if (ms !== null) this.set('wechat_clock_skew_seconds', ms / 1000);
   }
 
-  private showDatabase(figures: DatabaseFigures): void {
+  private showDatabase(figures: DatabaseFigures, warnings: readonly Warning[]): void {
     this.set('database_up', 1);
+    for (const { code, mchId } of warnings) this.gauges.get('warnings')?.inc({ code, mch_id: mchId ?? '' });
     for (const { state, count, oldest_seconds: oldest } of figures.refunds) {
       this.set('refunds', count, { state });
       this.set('refund_oldest_seconds', oldest, { state });

@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const MIGRATE = fileURLToPath(new URL('../../../dist/database/migrate.js', import.meta.url));
 
 /** In their order; every migration is one more line here. */
-const VERSIONS = ['0001-first-schema', '0002-outgoing-events'];
+const VERSIONS = ['0001-first-schema', '0002-outgoing-events', '0004-warnings'];
 /** What the tool prints of all of them. */
 const each = (word: string, versions = VERSIONS): string => versions.map((version) => `${word} ${version}\n`).join('');
 
