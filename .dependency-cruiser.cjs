@@ -58,6 +58,13 @@ module.exports = {
       ],
       'what the service tells its operators; nothing of the business knows it',
     ),
+    {
+      name: 'commands-imports',
+      comment: 'the command line: the service’s own code without a server; only cli.ts knows it',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(commands/|cli\\.ts)' },
+      to: { path: '^src/commands/' },
+    },
     folder('simulator', [], 'a separate app: a mistake of ours must not cancel itself out'),
     {
       name: 'simulator-is-apart',
