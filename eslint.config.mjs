@@ -24,7 +24,7 @@ const FLOAT_MONEY = onlyIn(
 );
 
 export default tseslint.config(
-  { ignores: ['node_modules', 'dist', '.data', 'coverage', '*.cjs'] },
+  { ignores: ['node_modules', 'dist', '.data', 'coverage', '*.cjs', 'examples/**/*.d.ts'] },
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {

@@ -6,24 +6,7 @@ import { Settings } from './config/settings.js';
 import { UnitOfWork } from './database/unit-of-work.js';
 import { Warnings } from './operations/warnings.js';
 import { Connections } from './wechat-pay/connections.js';
-
-/** Something that will stop work unless a person acts; the service is ready all the same. */
-export class ReadyWarningView {
-  /** `certificate_ended`, `certificate_ends_in_1_day`, `…_7_days`, `…_30_days`, the same of `api_key_`, or `merchant_paused`. */
-  code: string;
-  mch_id?: string;
-}
-
-/** What /health/ready answers with 200. It needs no key, so it names nothing but codes and merchant numbers. */
-export class ReadyView {
-  status: 'ok';
-  role: string;
-  /** Named when it is not WeChat itself. */
-  wechatpay_host?: string;
-  /** Our clock minus WeChat's, in seconds, by its last answer; v3 signatures fail at 300. */
-  clock_skew_seconds?: number;
-  warnings: ReadyWarningView[];
-}
+import type { LiveView, ReadyView } from './health.view.js';
 
 /** Whether the process lives and whether it can work. */
 @ApiTags('health')
@@ -46,7 +29,7 @@ export class HealthController implements OnModuleDestroy {
   @Get('live')
   @Public()
   @HttpCode(200)
-  live(): { status: 'ok' } {
+  live(): LiveView {
     return { status: 'ok' };
   }
 

@@ -1,6 +1,6 @@
 import { plainToInstance } from 'class-transformer';
 import { validateSync } from 'class-validator';
-import { CreateApiKeyDto } from '../access/api-keys.controller.js';
+import { CreateApiKeyDto } from '../access/api-keys.dto.js';
 import { ApiKeys } from '../access/api-keys.js';
 import { type Command, EXIT_CODES, type OptionValues, textOf, WrongUsage } from './command.js';
 import { withService } from './service.js';
