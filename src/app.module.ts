@@ -7,6 +7,7 @@ import { EventsModule } from './events/events.module.js';
 import { HealthController } from './health.controller.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
 import { NotificationsModule } from './notifications/notifications.module.js';
+import { OperationsModule } from './operations/operations.module.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { RefundsModule } from './refunds/refunds.module.js';
 import { WechatPayModule } from './wechat-pay/wechat-pay.module.js';
@@ -27,6 +28,7 @@ export class AppModule {
         WechatPayModule,
         NotificationsModule,
         EventsModule,
+        OperationsModule,
       ],
       controllers: [HealthController],
     };

@@ -11,6 +11,9 @@ import { validationPipe } from './common/http/validation.js';
 import { nestLogger } from './common/log.js';
 import type { Settings } from './config/settings.js';
 import { noticeRefusal, NOTIFY_PREFIX } from './notifications/notice-answers.js';
+import { withProblems } from './common/http/api-document.js';
+import { EVENT_TYPES } from './events/event-types.js';
+import { REFUND_STATE_NAMES, REFUND_STATES } from './refunds/states.js';
 
 /** The service, ready to listen. `preview` builds the routes without connecting to anything. */
 export async function createApplication(
@@ -43,6 +46,14 @@ export async function createApplication(
   return app;
 }
 
+const REFUND_STATUSES = [...new Set(Object.values(REFUND_STATES).map(({ status }) => status))];
+
+/** Closed lists that the decorators cannot see through their types. */
+const ENUMS = {
+  RefundView: { status: REFUND_STATUSES, state: REFUND_STATE_NAMES },
+  EventPayload: { type: [...EVENT_TYPES] },
+} as const;
+
 /** The OpenAPI document of the REST API. */
 export function openApiOf(app: NestFastifyApplication): OpenAPIObject {
   const config = new DocumentBuilder()
@@ -53,7 +64,7 @@ export function openApiOf(app: NestFastifyApplication): OpenAPIObject {
     .setVersion('1')
     .addBearerAuth()
     .build();
-  return SwaggerModule.createDocument(app, config);
+  return withProblems(SwaggerModule.createDocument(app, config), ENUMS);
 }
 
 /** Serves the document at /openapi.json and a page over it at /docs. */

@@ -4,17 +4,9 @@ import { Public } from './access/access.decorators.js';
 import { AppError } from './common/problem.js';
 import { Settings } from './config/settings.js';
 import { UnitOfWork } from './database/unit-of-work.js';
+import { Warnings } from './operations/warnings.js';
 import { Connections } from './wechat-pay/connections.js';
-
-/** What /health/ready answers with 200. */
-export class ReadyView {
-  status: 'ok';
-  role: string;
-  /** Named when it is not WeChat itself. */
-  wechatpay_host?: string;
-  /** Our clock minus WeChat's, in seconds, by its last answer; v3 signatures fail at 300. */
-  clock_skew_seconds?: number;
-}
+import type { LiveView, ReadyView } from './health.view.js';
 
 /** Whether the process lives and whether it can work. */
 @ApiTags('health')
@@ -27,6 +19,7 @@ export class HealthController implements OnModuleDestroy {
     private readonly uow: UnitOfWork,
     private readonly settings: Settings,
     private readonly connections: Connections,
+    private readonly warnings: Warnings,
   ) {}
 
   onModuleDestroy(): void {
@@ -36,7 +29,7 @@ export class HealthController implements OnModuleDestroy {
   @Get('live')
   @Public()
   @HttpCode(200)
-  live(): { status: 'ok' } {
+  live(): LiveView {
     return { status: 'ok' };
   }
 
@@ -53,6 +46,10 @@ export class HealthController implements OnModuleDestroy {
       role,
       ...(!wechatpayHostIsReal && { wechatpay_host: new URL(wechatpayBaseUrl).host }),
       ...(skewMs !== null && { clock_skew_seconds: Math.round(skewMs / 1000) }),
+      warnings: (await this.warnings.standing()).map(({ code, mchId }) => ({
+        code,
+        ...(mchId !== null && { mch_id: mchId }),
+      })),
     };
   }
 }

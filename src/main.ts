@@ -2,31 +2,18 @@ import 'reflect-metadata';
 import inspector from 'node:inspector';
 import { createApplication, serveOpenApi } from './application.js';
 import { log, setLogLevel } from './common/log.js';
-import { loadSettings, type Settings, SettingsFaulty } from './config/settings.js';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from './database/embedded-postgres.js';
-import { migrateUp, pendingMigrations } from './database/migrations.js';
+import { loadSettings, SettingsFaulty } from './config/settings.js';
+import { openDatabase } from './database/open-database.js';
 
 const SHUTDOWN_MS = 10_000;
-
-/** The database to work on: the operator's, which must be migrated, or an embedded one, which is migrated here. */
-async function openDatabase(settings: Settings): Promise<{ url: string; embedded: EmbeddedPostgres | null }> {
-  if (settings.databaseUrl !== null) {
-    const missing = await pendingMigrations(settings.databaseUrl);
-    if (missing.length > 0) throw new Error(`the schema lacks ${missing.join(', ')}: run npm run migrate`);
-    return { url: settings.databaseUrl, embedded: null };
-  }
-  const embedded = await startEmbeddedPostgres(settings.dataDirectory, { log: (message) => log.info(message) });
-  await migrateUp(embedded.url);
-  return { url: embedded.url, embedded };
-}
 
 async function start(): Promise<void> {
   const settings = loadSettings(process.env);
   if (inspector.url() !== undefined && settings.databaseUrl !== null && settings.wechatpayHostIsReal)
     throw new Error('with real money no debugger may read the memory: start without --inspect');
   setLogLevel(settings.logLevel);
-  const { url, embedded } = await openDatabase(settings);
-  const app = await createApplication(settings, url);
+  const database = await openDatabase(settings);
+  const app = await createApplication(settings, database.url);
   serveOpenApi(app);
   await app.listen(settings.port, settings.host);
 
@@ -38,7 +25,7 @@ async function start(): Promise<void> {
     setTimeout(() => process.exit(1), SHUTDOWN_MS).unref();
     app
       .close()
-      .then(() => embedded?.stop())
+      .then(() => database.stop())
       .then(() => process.exit(0))
       .catch((error: unknown) => {
         log.error('stopped uncleanly', { cause: error });
@@ -55,7 +42,7 @@ async function start(): Promise<void> {
     address,
     role,
     node: process.version,
-    database: embedded ? 'embedded' : 'given',
+    database: database.embedded ? 'embedded' : 'given',
     wechatpayBaseUrl,
   });
   if (!wechatpayHostIsReal) log.warn('this is not WeChat: no real money moves', { wechatpayBaseUrl });

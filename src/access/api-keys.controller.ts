@@ -1,35 +1,12 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
-import { ArrayMaxSize, ArrayMinSize, IsArray, IsIn, IsString, Length, Matches } from 'class-validator';
 import { ListQuery, type Page } from '../common/http/paging.js';
-import { IsTime, Optional } from '../common/http/validators.js';
 import { CurrentCaller, RequireRole } from './access.decorators.js';
-import { ApiKeys, ApiKeyView, NewApiKeyView } from './api-keys.js';
+import { ApiKeyView, NewApiKeyView } from './api-key.view.js';
+import { CreateApiKeyDto } from './api-keys.dto.js';
+import { ApiKeys } from './api-keys.js';
 import type { Caller } from './caller.js';
-import { type Role, ROLES } from './caller.js';
-import { APPID } from '../common/wire-names.js';
-
-export class CreateApiKeyDto {
-  @IsString()
-  @Length(1, 100)
-  name: string;
-
-  @IsIn([...ROLES])
-  role: Role;
-
-  /** Binds the key to these mini-programs: it sees and changes only what belongs to them. */
-  @Optional()
-  @IsArray()
-  @ArrayMinSize(1)
-  @ArrayMaxSize(100)
-  @Matches(APPID, { each: true })
-  appids?: string[];
-
-  /** RFC 3339. */
-  @Optional()
-  @IsTime()
-  expires_at?: string;
-}
+import { ApiPage } from '../common/http/api-document.js';
 
 /** API keys over REST. */
 @ApiTags('api keys')
@@ -46,6 +23,7 @@ export class ApiKeysController {
   }
 
   @Get()
+  @ApiPage(ApiKeyView)
   @RequireRole('admin', { unscopedOnly: true })
   list(@Query() query: ListQuery): Promise<Page<ApiKeyView>> {
     return this.keys.list(query);

@@ -7,6 +7,7 @@ import { Settings } from '../config/settings.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Caller, Role } from './caller.js';
 import { newKeyText, readKeyText, sameSecret } from './key-text.js';
+import type { ApiKeyView, NewApiKeyView } from './api-key.view.js';
 
 /** A deleted key is dead everywhere within this time. */
 const CACHE_MS = 3000;
@@ -22,23 +23,6 @@ interface KeyRow {
   readonly created_by: string;
   readonly expires_at: Date | null;
   readonly live: boolean;
-}
-
-/** An API key without its secret. */
-export class ApiKeyView {
-  id: string;
-  object: 'api_key';
-  name: string;
-  role: Role;
-  appids: string[] | null;
-  created_at: string;
-  created_by: string;
-  expires_at: string | null;
-}
-
-/** A new key; `key` is shown this once. */
-export class NewApiKeyView extends ApiKeyView {
-  key: string;
 }
 
 export interface NewApiKey {

@@ -7,11 +7,17 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 type Fields = Readonly<Record<string, unknown>>;
 
 let threshold: LogLevel = 'info';
+let stream: NodeJS.WriteStream = process.stdout;
 const incidents = new Map<string, number>();
 
 /** Lines below this level are not written. */
 export function setLogLevel(level: LogLevel): void {
   threshold = level;
+}
+
+/** For tools whose standard output is their answer: lines go to standard error from now on. */
+export function logToStandardError(): void {
+  stream = process.stderr;
 }
 
 /** Incidents since the start by code, for /metrics and tests. */
@@ -28,7 +34,7 @@ export function incident(code: string, fields: Fields): void {
   write('error', 'incident', { incident: code, ...fields });
 }
 
-/** The service's log: one JSON line per call on standard output; never throws. An Error in `cause` becomes its name, message and cause. */
+/** The service's log: one JSON line per call on standard output, unless a tool has moved it; never throws. An Error in `cause` becomes its name, message and cause. */
 export const log = {
   error: (message: string, fields: Fields = {}): void => write('error', message, fields),
   warn: (message: string, fields: Fields = {}): void => write('warn', message, fields),
@@ -38,7 +44,7 @@ export const log = {
 
 function write(level: LogLevel, message: string, fields: Fields): void {
   if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(threshold)) return;
-  process.stdout.write(`${lineOf(level, message, fields)}\n`);
+  stream.write(`${lineOf(level, message, fields)}\n`);
 }
 
 function lineOf(level: LogLevel, message: string, fields: Fields): string {

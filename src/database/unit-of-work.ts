@@ -19,6 +19,13 @@ const RETRIES_MAX = 3;
 /** Per retry so far, so that two units that met once do not meet again. */
 const JITTER_MS = 25;
 
+/** Connections of one pool: open ones, those of them that are idle, and callers that wait for one. */
+export interface PoolFigures {
+  readonly open: number;
+  readonly idle: number;
+  readonly waiting: number;
+}
+
 /** The transaction around the running code, if any. */
 const surrounding = new AsyncLocalStorage<{ open: boolean }>();
 
@@ -41,6 +48,14 @@ export function assertOutsideTransaction(): void {
 @Injectable()
 export class UnitOfWork {
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
+
+  /** Connections of the pool under it, as they are now. */
+  get pool(): PoolFigures {
+    const { master } = this.dataSource.driver as unknown as {
+      master: { totalCount: number; idleCount: number; waitingCount: number };
+    };
+    return { open: master.totalCount, idle: master.idleCount, waiting: master.waitingCount };
+  }
 
   /** Runs `work` in one transaction; the whole of it again, at most 3 times, on 40001, 40P01 and 55P03. */
   run<T>(work: (tx: EntityManager) => Promise<T>): Promise<T> {

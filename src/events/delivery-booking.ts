@@ -1,3 +1,4 @@
+import { webhookTries } from '../common/instruments.js';
 import { incident } from '../common/log.js';
 import { publicId } from '../common/ids.js';
 import type { UnitOfWork } from '../database/unit-of-work.js';
@@ -85,6 +86,7 @@ interface Judged {
 export async function bookTries(uow: UnitOfWork, ended: readonly EndedTry[]): Promise<void> {
   if (ended.length === 0) return;
   const judged = await uow.query<Judged>(BOOK_SQL, [JSON.stringify(ended)]);
+  for (const { verdict } of ended) webhookTries.inc({ verdict });
   for (const { id, url, disabled_reason: reason, failing_since: failingSince, was_enabled: was } of judged) {
     if (!was || reason === null) continue;
     const { host } = new URL(url);

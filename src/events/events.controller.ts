@@ -11,9 +11,11 @@ import {
   ListWebhookEndpointsQuery,
   UpdateWebhookEndpointDto,
 } from './events.dto.js';
-import type { EventPayload } from './payload.js';
-import { WebhookDeliveriesService, WebhookDeliveryView } from './webhook-deliveries.service.js';
+import { EventPayload } from './payload.js';
+import { WebhookDeliveryView } from './delivery.view.js';
+import { WebhookDeliveriesService } from './webhook-deliveries.service.js';
 import { type EndpointWithSecret, WebhookEndpointsService } from './webhook-endpoints.service.js';
+import { ApiPage } from '../common/http/api-document.js';
 
 /** Who hears of events (design.md 9). */
 @ApiTags('events')
@@ -37,6 +39,7 @@ export class WebhookEndpointsController {
 
   /** A page of endpoints, newest first. */
   @Get()
+  @ApiPage(WebhookEndpointView)
   @RequireRole('operator')
   list(@CurrentCaller() caller: Caller, @Query() query: ListWebhookEndpointsQuery): Promise<Page<WebhookEndpointView>> {
     return this.endpoints.list(caller, query);
@@ -92,6 +95,7 @@ export class WebhookDeliveriesController {
 
   /** A page of deliveries with every try, newest first. */
   @Get()
+  @ApiPage(WebhookDeliveryView)
   @RequireRole('operator')
   list(
     @CurrentCaller() caller: Caller,
@@ -118,6 +122,7 @@ export class EventsController {
 
   /** A page of events in the form they are sent in, newest first. */
   @Get()
+  @ApiPage(EventPayload)
   @RequireRole('operator')
   list(@CurrentCaller() caller: Caller, @Query() query: ListEventsQuery): Promise<Page<EventPayload>> {
     return this.deliveries.events(caller, query);

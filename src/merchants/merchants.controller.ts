@@ -4,7 +4,7 @@ import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import { type Caller, seesApp } from '../access/caller.js';
 import type { Page } from '../common/http/paging.js';
 import { AppError } from '../common/problem.js';
-import type { CredentialView, MerchantView } from './merchant.view.js';
+import { type CredentialView, MerchantView } from './merchant.view.js';
 import {
   CreateMerchantDto,
   CreateMiniProgramDto,
@@ -15,15 +15,10 @@ import {
   UpdateMiniProgramDto,
 } from './merchants.dto.js';
 import { MerchantsService } from './merchants.service.js';
-import { MiniProgramsService, type MiniProgramView } from './mini-programs.service.js';
-
-/** One tried credential. */
-export class CheckResultView {
-  kind: string;
-  result: 'ok' | 'wrong' | 'not_proven';
-  wechat_code?: string;
-  message: string;
-}
+import { MiniProgramView } from './mini-program.view.js';
+import { MiniProgramsService } from './mini-programs.service.js';
+import type { CheckResultsView } from './check-result.view.js';
+import { ApiPage } from '../common/http/api-document.js';
 
 /** Merchants over REST; keys bound to apps may not see them. */
 @ApiTags('merchants')
@@ -39,6 +34,7 @@ export class MerchantsController {
   }
 
   @Get()
+  @ApiPage(MerchantView)
   @RequireRole('viewer', { unscopedOnly: true })
   list(@Query() query: ListMerchantsQuery): Promise<Page<MerchantView>> {
     return this.merchants.list(query);
@@ -67,7 +63,7 @@ export class MerchantsController {
   @Post(':mch_id/check')
   @HttpCode(200)
   @RequireRole('admin', { unscopedOnly: true })
-  async check(@Param('mch_id') mchId: string): Promise<{ results: CheckResultView[] }> {
+  async check(@Param('mch_id') mchId: string): Promise<CheckResultsView> {
     const results = await this.merchants.check(mchId);
     return {
       results: results.map(({ kind, result, wechatCode, message }) => ({
@@ -94,6 +90,7 @@ export class MiniProgramsController {
   }
 
   @Get()
+  @ApiPage(MiniProgramView)
   @RequireRole('viewer')
   list(@CurrentCaller() caller: Caller, @Query() query: ListMiniProgramsQuery): Promise<Page<MiniProgramView>> {
     return this.miniPrograms.list(query, caller.appids);

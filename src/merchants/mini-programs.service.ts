@@ -5,21 +5,13 @@ import { AppError } from '../common/problem.js';
 import { constraintOf, UnitOfWork } from '../database/unit-of-work.js';
 import type { CreateMiniProgramDto, ListMiniProgramsQuery, UpdateMiniProgramDto } from './merchants.dto.js';
 import { APPID } from '../common/wire-names.js';
+import type { MiniProgramView } from './mini-program.view.js';
 
 interface MiniProgramRow {
   readonly appid: string;
   readonly name: string;
   readonly mch_ids: string[];
   readonly created_at: Date;
-}
-
-/** A mini-program with the merchants it takes payments for. */
-export class MiniProgramView {
-  object: 'mini_program';
-  appid: string;
-  name: string;
-  mch_ids: string[];
-  created_at: string;
 }
 
 const COLUMNS = `

@@ -10,6 +10,7 @@ import { Reconciler } from '../refunds/reconciler.js';
 import { RefundLedger } from '../refunds/refund-ledger.js';
 import { contentOf, type NoticeContent } from '../wechat-pay/notice-content.js';
 import type { ListNotificationsQuery } from './notifications.dto.js';
+import type { NotificationView } from './notification.view.js';
 
 /** A stored notice. */
 export interface NotificationRow {
@@ -26,22 +27,6 @@ export interface NotificationRow {
   readonly order_id: string | null;
   readonly kek_id: string;
   readonly content: Buffer;
-}
-
-/** A notice as operators see it; `content` are the fields that were inside, without sign. */
-export class NotificationView {
-  object: 'notification';
-  id: string;
-  mch_id: string;
-  kind: 'refund' | 'payment';
-  version: 'v2' | 'v3';
-  received_at: string;
-  deliveries: number;
-  result: string;
-  reason?: string;
-  refund?: string;
-  order?: string;
-  content: Record<string, unknown>;
 }
 
 const COLUMNS = `id, mch_id, appid, kind, version, received_at, deliveries, result, reason, refund_id, order_id, kek_id, content`;

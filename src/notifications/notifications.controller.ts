@@ -2,8 +2,10 @@ import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import { RequireRole } from '../access/access.decorators.js';
 import type { Page } from '../common/http/paging.js';
-import { Inbox, type NotificationView } from './inbox.js';
+import { Inbox } from './inbox.js';
+import { NotificationView } from './notification.view.js';
 import { ListNotificationsQuery } from './notifications.dto.js';
+import { ApiPage } from '../common/http/api-document.js';
 
 /** The inbox over REST; keys bound to apps may not see it. */
 @ApiTags('notifications')
@@ -13,6 +15,7 @@ export class NotificationsController {
   constructor(private readonly inbox: Inbox) {}
 
   @Get()
+  @ApiPage(NotificationView)
   @RequireRole('viewer', { unscopedOnly: true })
   list(@Query() query: ListNotificationsQuery): Promise<Page<NotificationView>> {
     return this.inbox.list(query);

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { assert } from '../common/assert.js';
 import { newUuid } from '../common/ids.js';
+import { notices } from '../common/instruments.js';
 import { log } from '../common/log.js';
 import { AppError } from '../common/problem.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
@@ -85,13 +86,14 @@ export class NotificationsService {
         throw error;
       })
       // However late it commits: its next delivery is a duplicate and reports nothing.
-      .then((outcome) => this.report(outcome));
+      .then((outcome) => this.report(notice, outcome));
     if ((await Promise.race([stored, sleep(COMMIT_TIMEOUT_MS, LATE, { ref: false })])) !== LATE) return;
     stored.catch((cause: unknown) => log.error('a notice answered 503 was not committed either', { cause }));
     throw new AppError('temporarily_unavailable', 'The notice could not be committed in time.');
   }
 
-  private report(outcome: Outcome | null): void {
+  private report({ kind, version }: OpenedNotice, outcome: Outcome | null): void {
+    notices.inc({ kind, version, result: outcome?.result ?? 'duplicate' });
     if (outcome === null) return;
     this.ledger.report(outcome.booked);
     reportPayment(outcome.payment);

@@ -6,9 +6,10 @@ import type { Caller } from '../access/caller.js';
 import type { Page } from '../common/http/paging.js';
 import { Settings } from '../config/settings.js';
 import { OrderActions } from './order-actions.js';
-import { type OrderView, orderView } from './order.view.js';
+import { OrderView, orderView } from './order.view.js';
 import { CreateOrderDto, ListOrdersQuery, RegisterOrderDto } from './orders.dto.js';
 import { type OrderMade, OrdersService } from './orders.service.js';
+import { ApiPage } from '../common/http/api-document.js';
 
 /** Payment orders over REST (design.md 7 and 8). */
 @ApiTags('orders')
@@ -45,6 +46,7 @@ export class OrdersController {
 
   /** A page of orders, newest first. */
   @Get()
+  @ApiPage(OrderView)
   @RequireRole('viewer')
   list(@CurrentCaller() caller: Caller, @Query() query: ListOrdersQuery): Promise<Page<OrderView>> {
     return this.actions.list(caller, query);

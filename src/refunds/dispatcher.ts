@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { CLOCK, type Clock } from '../common/clock.js';
+import { refundSlots } from '../common/instruments.js';
 import { incident, log } from '../common/log.js';
 import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
@@ -162,6 +163,7 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async book(claim: Claim, refund: Claimed, answer: SendAnswer): Promise<void> {
+    refundSlots.inc({ mch_id: claim.mchId, use: answer.written ? 'written' : 'lost' });
     const { pause, booked } = await this.uow.run(async (tx) => {
       if (claim.probe && answer.code === SLOT_MISSED) await giveProbeBack(tx, claim.mchId, claim.probe.only);
       const pause = await noteAnswer(tx, claim.mchId, answer, { ...claim, limits: this.settings });

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { assert } from '../common/assert.js';
+import { refundMoves } from '../common/instruments.js';
 import { incident, log } from '../common/log.js';
 import { Settings } from '../config/settings.js';
 import type { UnitOfWork } from '../database/unit-of-work.js';
@@ -84,9 +85,10 @@ export class RefundLedger {
     }
   }
 
-  /** Reports the incidents of a committed booking: one error line and one counter each. */
+  /** Reports a committed booking: its move, and one error line and one counter for each of its incidents. */
   report(booked: readonly Booked[]): void {
     for (const { refundId, incidents, from, to, reason } of booked) {
+      if (from !== to) refundMoves.inc({ from, to });
       for (const code of incidents) incident(code, { refundId, from, to, ...(reason !== undefined && { reason }) });
     }
   }

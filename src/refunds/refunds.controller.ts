@@ -1,5 +1,5 @@
 import { Body, Controller, Get, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
-import { ApiBearerAuth, ApiHeader, ApiTags } from '@nestjs/swagger';
+import { ApiBearerAuth, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
@@ -18,6 +18,7 @@ import {
 } from './refunds.dto.js';
 import { RefundsService } from './refunds.service.js';
 import { Timeline, type TimelineEntry } from './timeline.js';
+import { ApiPage } from '../common/http/api-document.js';
 
 const WAIT_MAX_SECONDS = 30;
 
@@ -37,6 +38,7 @@ export class RefundsController {
   /** Asks for a refund: 201 with the new one, 200 with the first one for an exact repeat. */
   @Post()
   @RequireRole('operator')
+  @ApiOkResponse({ type: RefundView, description: 'An exact repeat: the first refund, as it is now.' })
   @ApiHeader({ name: 'Idempotency-Key', required: false })
   @ApiHeader({ name: 'Prefer', required: false, description: 'wait=N holds the answer up to N ≤ 30 seconds' })
   async create(
@@ -54,6 +56,7 @@ export class RefundsController {
 
   /** A page of refunds, newest first. */
   @Get()
+  @ApiPage(RefundView)
   @RequireRole('viewer')
   list(@CurrentCaller() caller: Caller, @Query() query: ListRefundsQuery): Promise<Page<RefundView>> {
     return this.reads.list(caller, query);
@@ -95,6 +98,7 @@ export class RefundsController {
   /** Sends again: 200, or 201 with the new refund that replaces a closed one. */
   @Post(':id/retry')
   @RequireRole('operator')
+  @ApiOkResponse({ type: RefundView, description: 'The same refund, due now.' })
   async retry(
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,

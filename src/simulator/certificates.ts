@@ -51,9 +51,9 @@ export class CertificateAuthority {
     return this.authority.certificatePem;
   }
 
-  /** A server certificate for this machine. */
-  server(): PemPair {
-    return makeCertificate({ commonName: 'localhost', validDays: 365, authority: this.authority, server: true });
+  /** A server certificate for this machine, and for the name that others call it by. */
+  server(host = 'localhost'): PemPair {
+    return makeCertificate({ commonName: host, validDays: 365, authority: this.authority, server: true });
   }
 
   /** A merchant's API certificate; `validDays` may be negative, for one that has expired. */
@@ -111,6 +111,7 @@ export function makeCertificate({ commonName, organization, validDays, authority
             name: 'subjectAltName',
             altNames: [
               { type: 2, value: 'localhost' },
+              { type: 2, value: commonName },
               { type: 7, ip: '127.0.0.1' },
             ],
           },

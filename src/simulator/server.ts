@@ -12,8 +12,8 @@ const BODY_BYTES_MAX = 64 * 1024;
  * The HTTPS server that stands for api.mch.weixin.qq.com, both protocols on one port: a path under /v3/ is API v3, any other V2. A client
  * certificate is asked for and judged per call.
  */
-export function createWechatServer(world: World, faults: FaultPlan): Server {
-  const { certificatePem: cert, privateKeyPem: key } = world.authority.server();
+export function createWechatServer(world: World, faults: FaultPlan, host?: string): Server {
+  const { certificatePem: cert, privateKeyPem: key } = world.authority.server(host);
   const lines = new Map<number | undefined, { readonly tcp: Socket; readonly connection: number }>();
   let count = 0;
   const listener: RequestListener = (request, response) => {

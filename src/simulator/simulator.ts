@@ -28,17 +28,20 @@ export async function startSimulator(options: {
   readonly port: number;
   readonly controlPort: number;
   readonly directory?: string | undefined;
+  /** The name that other machines call it by; with it both ports listen to them, else to this machine only. */
+  readonly host?: string | undefined;
 }): Promise<Simulator> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'tuikuan-simulator-'));
   const world = new World(CertificateAuthority.in(directory));
   const faults = new FaultPlan();
-  const server = createWechatServer(world, faults);
+  const server = createWechatServer(world, faults, options.host);
   const control = createControlServer(world, faults);
   const settling = setInterval(() => settleAccepted(world), SETTLE_EVERY_MS);
   settling.unref();
+  const address = options.host === undefined ? '127.0.0.1' : '0.0.0.0';
   return {
-    port: await listen(server, options.port, '127.0.0.1'),
-    controlPort: await listen(control, options.controlPort, '127.0.0.1'),
+    port: await listen(server, options.port, address),
+    controlPort: await listen(control, options.controlPort, address),
     caPath: world.authority.caPath,
     close: async () => {
       clearInterval(settling);

@@ -22,6 +22,7 @@ import type {
   RepairRequest,
   SendAnswer,
 } from '../refunds/refund-gateway.port.js';
+import { observe, observed } from './call-observer.js';
 import { Connections } from './connections.js';
 import { V2CredentialProbe } from './v2/credential-probe.js';
 import { V2OrderGateway } from './v2/order-gateway.js';
@@ -45,22 +46,26 @@ export class RefundGatewayByVersion implements RefundGateway {
     return account?.clientCertificate ? this.connections.warm(account, count) : 0;
   }
 
-  prepare(request: RefundRequest): Promise<PreparedSend> {
-    return (request.apiVersion === 'v2' ? this.v2 : this.v3).prepare(request);
+  async prepare(request: RefundRequest): Promise<PreparedSend> {
+    const prepared = await (request.apiVersion === 'v2' ? this.v2 : this.v3).prepare(request);
+    if (prepared.obstacle) observe('refund', request.mchId, prepared.obstacle);
+    return { ...prepared, send: () => observed('refund', request.mchId, prepared.send()) };
   }
 
   query(request: RefundQuery): Promise<QueryAnswer> {
-    return (request.apiVersion === 'v2' ? this.v2 : this.v3).query(request);
+    const gateway = request.apiVersion === 'v2' ? this.v2 : this.v3;
+    return observed('refund_query', request.mchId, gateway.query(request));
   }
 
   async list(request: RefundListQuery): Promise<ListAnswer> {
-    if ((await this.merchants.byMchId(request.mchId))?.apiV2Key) return this.v2.list(request);
+    const { mchId } = request;
+    if ((await this.merchants.byMchId(mchId))?.apiV2Key) return observed('refund_list', mchId, this.v2.list(request));
     const message = 'only V2 lists the refunds of an order, and the merchant has no APIv2 key';
     return { outcome: 'failed', complete: true, refunds: [], code: null, message, fields: null, durationMs: 0 };
   }
 
   repair(request: RepairRequest): Promise<SendAnswer> {
-    return this.v3.repair(request);
+    return observed('abnormal_refund', request.mchId, this.v3.repair(request));
   }
 }
 
@@ -73,7 +78,7 @@ export class OrderGatewayByVersion implements OrderGateway {
   ) {}
 
   prepay(request: PrepayRequest): Promise<PrepayAnswer> {
-    return this.of(request).prepay(request);
+    return observed('prepay', request.mchId, this.of(request).prepay(request));
   }
 
   signPayment(order: PrepaidOrder): Promise<PaymentParameters> {
@@ -81,11 +86,11 @@ export class OrderGatewayByVersion implements OrderGateway {
   }
 
   query(request: OrderQuery): Promise<OrderQueryAnswer> {
-    return this.of(request).query(request);
+    return observed('order_query', request.mchId, this.of(request).query(request));
   }
 
   close(request: OrderQuery): Promise<OrderCloseAnswer> {
-    return this.of(request).close(request);
+    return observed('order_close', request.mchId, this.of(request).close(request));
   }
 
   private of({ apiVersion }: { readonly apiVersion: 'v2' | 'v3' }): V2OrderGateway | V3OrderGateway {

@@ -41,6 +41,9 @@ export type Exchange =
     }
   | { readonly answered: false; readonly written: boolean; readonly reason: string; readonly durationMs: number };
 
+/** Who calls, as far as a connection must know. */
+type Calling = Pick<MerchantAccount, 'mchId' | 'clientCertificate'>;
+
 /** What a connection tells its owner. */
 interface ConnectionLife {
   giveBack(connection: Connection): void;
@@ -243,7 +246,7 @@ export class Connections {
   }
 
   /** An idle connection, or a new one; throws {@link NotConnected}. */
-  take(account: MerchantAccount): Promise<Connection> {
+  take(account: Calling): Promise<Connection> {
     assertOutsideTransaction();
     return this.poolOf(account).take();
   }
@@ -252,7 +255,7 @@ export class Connections {
     for (const { pool } of this.pools.values()) pool.close();
   }
 
-  private poolOf(account: MerchantAccount): ConnectionPool {
+  private poolOf(account: Calling): ConnectionPool {
     const fingerprint = account.clientCertificate?.fingerprint ?? '';
     const known = this.pools.get(account.mchId);
     if (known?.fingerprint === fingerprint) return known.pool;

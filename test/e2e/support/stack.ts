@@ -179,7 +179,8 @@ export class Stack {
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await answer.text();
-    return { status: answer.status, body: (text === '' ? {} : JSON.parse(text)) as Json, headers: answer.headers };
+    const json = answer.headers.get('content-type')?.includes('json') ?? false;
+    return { status: answer.status, body: (json ? JSON.parse(text) : {}) as Json, headers: answer.headers };
   }
 
   /** A call that must succeed. */

@@ -6,10 +6,10 @@ import { migrateDown, migrateUp, migrationStatus, pendingMigrations } from '../.
 import { createEmptyDatabase, runSql } from '../../support/database.js';
 
 const run = promisify(execFile);
-const MIGRATE = fileURLToPath(new URL('../../../dist/database/migrate.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 /** In their order; every migration is one more line here. */
-const VERSIONS = ['0001-first-schema', '0002-outgoing-events'];
+const VERSIONS = ['0001-first-schema', '0002-outgoing-events', '0004-warnings'];
 /** What the tool prints of all of them. */
 const each = (word: string, versions = VERSIONS): string => versions.map((version) => `${word} ${version}\n`).join('');
 
@@ -44,7 +44,7 @@ const NAMES_SQL = `
 /** What `npm run migrate` does with these words. */
 async function cli(words: string[], databaseUrl = url): Promise<{ code: number; stdout: string; stderr: string }> {
   const env = { PATH: process.env['PATH'], DATABASE_URL: databaseUrl };
-  return run(process.execPath, [MIGRATE, ...words], { env }).then(
+  return run(process.execPath, [CLI, 'migrate', ...words], { env }).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: { code: number; stdout: string; stderr: string }) => error,
   );
