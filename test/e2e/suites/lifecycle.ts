@@ -69,7 +69,9 @@ export function lifecycle(version: 'v2' | 'v3'): void {
       await stack.until(other.id, 'accepted');
       await stack.settle(other, 'REFUNDCLOSE');
       await stack.until(other.id, 'closed');
-      expect(await act(refund, 'retry')).toMatchObject({ status: 200, body: { id: refund.id, state: 'queued' } });
+      // The answer is read after the commit, and by then the worker may have gone on with it.
+      const state = expect.stringMatching(/^(queued|submitting|accepted)$/);
+      expect(await act(refund, 'retry')).toMatchObject({ status: 200, body: { id: refund.id, state } });
       await stack.until(refund.id, 'accepted');
       expect(await stack.accepted(refund.out_refund_no)).toHaveLength(1);
       expect(await stack.order(order)).toMatchObject({ amount_reserved: 700 });
