@@ -1,6 +1,6 @@
 import { createDecipheriv, createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Issued, RawWechat, readFlat, Receiver, signOf } from './support/raw-wechat.js';
+import { type Issued, RawWechat, readFlat, Receiver, signOf, until } from './support/raw-wechat.js';
 
 let wechat: RawWechat;
 let receiver: Receiver;
@@ -16,14 +16,6 @@ beforeEach(async () => {
 });
 afterEach(() => receiver.stop());
 afterAll(() => wechat.stop());
-
-async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 10) {
-    if (await done()) return;
-    await sleep(10);
-  }
-  throw new Error(`did not happen: ${what}`);
-}
 
 /** A refund that the simulated WeChat accepted and tells `url` of; its number. */
 async function refunded(merchant: Issued): Promise<string> {

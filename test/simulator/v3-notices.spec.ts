@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { holds, opened, RawV3, type SignedMessage } from './support/raw-v3.js';
-import { type Issued, type Json, RawWechat, readFlat, Receiver } from './support/raw-wechat.js';
+import { type Issued, type Json, RawWechat, readFlat, Receiver, until } from './support/raw-wechat.js';
 
 let wechat: RawWechat;
 let v3: RawV3;
@@ -21,13 +21,6 @@ beforeEach(async () => {
 afterEach(() => receiver.stop());
 afterAll(() => wechat.stop());
 
-async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 10) {
-    if (await done()) return;
-    await sleep(10);
-  }
-  throw new Error(`did not happen: ${what}`);
-}
 const received = (count: number): Promise<void> =>
   until(() => receiver.letters.length >= count, `${count} notices came`);
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -236,4 +237,13 @@ export class Receiver {
     this.server.closeAllConnections();
     this.server.close();
   }
+}
+
+/** Waits until `done`, looking every 10 ms; after 10 s it throws an error that names `what`. */
+export async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 10) {
+    if (await done()) return;
+    await sleep(10);
+  }
+  throw new Error(`did not happen: ${what}`);
 }
