@@ -92,10 +92,13 @@ describe('the timeline', () => {
       ]),
     );
     expect(shown.some((line) => line.endsWith('→ succeeded'))).toBe(true);
-    expect(entries.find(({ title }) => title === 'refund request sent to WeChat')).toMatchObject({
-      detail: { api_version: 'v2', outcome: 'shown', duration_ms: expect.any(Number), code: null },
-      ref: expect.stringMatching(/^[0-9a-f-]{36}$/),
-    });
+    expect(entries).toContainEqual(
+      expect.objectContaining({
+        title: 'refund request sent to WeChat',
+        detail: { api_version: 'v2', outcome: 'shown', duration_ms: expect.any(Number), code: null, message: null },
+        ref: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      }),
+    );
     expect(entries.find(({ title }) => title === 'event sent: refund.succeeded, delivered')).toMatchObject({
       detail: { endpoint: endpoint.id, event: expect.stringMatching(/^evt_/), result: '2xx' },
       ref: expect.stringMatching(/^wd_/),
@@ -113,10 +116,13 @@ describe('the timeline', () => {
     const told = body['data'] as { title: string; detail: Json }[];
     expect(told[0]).toMatchObject({ title: '申请人 admin: 金额已预留，排队中', detail: { what: '排队等待发送。' } });
     expect(told.map(({ title }) => title)).toContain('提交中 → 已拒绝');
-    expect(told.find(({ title }) => title === '向微信支付发送退款请求')?.detail).toMatchObject({
-      code: 'USER_ACCOUNT_ABNORMAL',
-      next_step: '请改用其他方式退还。',
-    });
+    expect(told).toContainEqual(
+      expect.objectContaining({
+        title: '向微信支付发送退款请求',
+        detail: expect.objectContaining({ code: 'USER_ACCOUNT_ABNORMAL', next_step: '请改用其他方式退还。' }),
+      }),
+    );
+  });
   });
 
   it('shows nothing of endpoints that a key bound to apps may not see, and no address of any', async () => {
