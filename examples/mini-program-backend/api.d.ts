@@ -847,7 +847,11 @@ export interface components {
             wechat_code: string | null;
             message: string | null;
             retryable: boolean;
+            /** @description What happened, why, what to do next and who does it, in the language of Accept-Language: Chinese or English. */
+            what: string | null;
+            why: string | null;
             next_step: string | null;
+            who: string | null;
         };
         RefundView: {
             id: string;
@@ -890,6 +894,7 @@ export interface components {
                 [key: string]: string;
             };
         };
+        TimelineView: Record<string, never>;
         CancelRefundDto: {
             reason?: string;
         };
@@ -1892,7 +1897,9 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["TimelineView"];
+                };
             };
             /** @description An error */
             default: {

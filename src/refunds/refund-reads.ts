@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
+import type { Language } from '../common/http/language.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
@@ -49,7 +50,7 @@ export class RefundReads implements OnModuleDestroy {
   }
 
   /** One page, newest first. */
-  async list(caller: Caller, query: ListRefundsQuery): Promise<Page<RefundView>> {
+  async list(caller: Caller, query: ListRefundsQuery, language: Language): Promise<Page<RefundView>> {
     const range = rangeOf(query, (name) => uuidOf('refund', name));
     const rows = await this.uow.query<RefundRow>(LIST_SQL, [
       range.before,
@@ -67,7 +68,12 @@ export class RefundReads implements OnModuleDestroy {
       query.refund_id ?? null,
       range.limit + 1,
     ]);
-    return pageOf(rows, range.limit, refundView, (row) => publicId('refund', row.id));
+    return pageOf(
+      rows,
+      range.limit,
+      (row) => refundView(row, language),
+      (row) => publicId('refund', row.id),
+    );
   }
 
   /** The refund once it has left queued and submitting, or as it is after `seconds` or when the service stops. */

@@ -1,5 +1,7 @@
+import type { Language } from '../common/http/language.js';
 import { publicId } from '../common/ids.js';
-import { NEXT_STEPS, RETRYABLE_FAILURES } from './failures.js';
+import { explainFailure } from './explain.js';
+import { failureOf } from './failures.js';
 import { REFUND_STATES, type RefundState, type RefundStatus } from './states.js';
 
 /** The columns a refund's view is made of; `r` is the refund, `o` its order. Money as text: int8 has no exact JSON number. */
@@ -62,7 +64,11 @@ export class RefundFailureView {
   wechat_code: string | null;
   message: string | null;
   retryable: boolean;
+  /** What happened, why, what to do next and who does it, in the language of Accept-Language: Chinese or English. */
+  what: string | null;
+  why: string | null;
   next_step: string | null;
+  who: string | null;
 }
 
 /** A refund as callers see it (design.md 8). Amounts are fen, times RFC 3339. */
@@ -100,8 +106,8 @@ export class RefundView {
   metadata: Record<string, string>;
 }
 
-/** The view of a row. */
-export function refundView(row: RefundViewRow): RefundView {
+/** The view of a row; its texts for people in `language`. */
+export function refundView(row: RefundViewRow, language: Language = 'en'): RefundView {
   const refundIdOf = (uuid: string | null): string | null => uuid && publicId('refund', uuid);
   return {
     id: publicId('refund', row.id),
@@ -120,7 +126,7 @@ export function refundView(row: RefundViewRow): RefundView {
     reason: row.reason,
     items: row.items,
     funds_account: row.funds_account,
-    failure: failureView(row),
+    failure: failureView(row, language),
     in_doubt: row.in_doubt_since !== null,
     user_received_account: row.user_received_account,
     attempts: row.attempts,
@@ -138,13 +144,16 @@ export function refundView(row: RefundViewRow): RefundView {
   };
 }
 
-function failureView(row: RefundViewRow): RefundFailureView | null {
-  if (row.failure_code === null) return null;
+const UNEXPLAINED = { what: null, why: null, next_step: null, who: null } as const;
+
+function failureView(row: RefundViewRow, language: Language): RefundFailureView | null {
+  const { failure_code: code, failure_wechat_code: wechatCode, api_version: version } = row;
+  if (code === null) return null;
   return {
-    code: row.failure_code,
-    wechat_code: row.failure_wechat_code,
+    code,
+    wechat_code: wechatCode,
     message: row.failure_message,
-    retryable: RETRYABLE_FAILURES.has(row.failure_code),
-    next_step: NEXT_STEPS[row.failure_code] ?? null,
+    retryable: failureOf(code)?.retryable ?? false,
+    ...(explainFailure({ code, wechatCode, version }, language) ?? UNEXPLAINED),
   };
 }

@@ -1,8 +1,9 @@
-import { Body, Controller, Get, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiBearerAuth, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
+import { AnswerLanguage, type Language } from '../common/http/language.js';
 import type { Page } from '../common/http/paging.js';
 import { AppError } from '../common/problem.js';
 import { RefundActions } from './refund-actions.js';
@@ -17,7 +18,7 @@ import {
   ResolveRefundDto,
 } from './refunds.dto.js';
 import { RefundsService } from './refunds.service.js';
-import { Timeline, type TimelineEntry } from './timeline.js';
+import { Timeline, TimelineView } from './timeline.js';
 import { ApiPage } from '../common/http/api-document.js';
 
 const WAIT_MAX_SECONDS = 30;
@@ -44,43 +45,63 @@ export class RefundsController {
   async create(
     @CurrentCaller() caller: Caller,
     @Body() body: CreateRefundDto,
-    @Headers() headers: Record<string, string | undefined>,
     @Res({ passthrough: true }) reply: FastifyReply,
+    @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
     assertItemsAddUp(body);
-    const requested = await this.refunds.requestRefund(caller, body, idempotencyKeyOf(headers['idempotency-key']));
+    const requested = await this.refunds.requestRefund(
+      caller,
+      body,
+      idempotencyKeyOf(headerOf(reply, 'idempotency-key')),
+    );
     reply.code(requested.replayed ? 200 : 201);
     if (requested.replayed) reply.header('Idempotent-Replayed', 'true');
-    return refundView(await this.held(requested.refund, headers['prefer'], reply));
+    return refundView(await this.held(requested.refund, reply), language);
   }
 
   /** A page of refunds, newest first. */
   @Get()
   @ApiPage(RefundView)
   @RequireRole('viewer')
-  list(@CurrentCaller() caller: Caller, @Query() query: ListRefundsQuery): Promise<Page<RefundView>> {
-    return this.reads.list(caller, query);
+  list(
+    @CurrentCaller() caller: Caller,
+    @Query() query: ListRefundsQuery,
+    @AnswerLanguage() language: Language,
+  ): Promise<Page<RefundView>> {
+    return this.reads.list(caller, query, language);
   }
 
   @Get(':id')
   @RequireRole('viewer')
-  async get(@CurrentCaller() caller: Caller, @Param('id') id: string): Promise<RefundView> {
-    return refundView(await this.reads.get(caller, id));
+  async get(
+    @CurrentCaller() caller: Caller,
+    @Param('id') id: string,
+    @AnswerLanguage() language: Language,
+  ): Promise<RefundView> {
+    return refundView(await this.reads.get(caller, id), language);
   }
 
   /** What happened to the refund, oldest first. */
   @Get(':id/timeline')
   @RequireRole('viewer')
-  async getTimeline(@CurrentCaller() caller: Caller, @Param('id') id: string): Promise<{ data: TimelineEntry[] }> {
-    return { data: await this.timeline.of(caller, id) };
+  async getTimeline(
+    @CurrentCaller() caller: Caller,
+    @Param('id') id: string,
+    @AnswerLanguage() language: Language,
+  ): Promise<TimelineView> {
+    return { data: await this.timeline.of(caller, id, language) };
   }
 
   /** Asks WeChat now. */
   @Post(':id/sync')
   @HttpCode(200)
   @RequireRole('operator')
-  async sync(@CurrentCaller() caller: Caller, @Param('id') id: string): Promise<RefundView> {
-    return refundView(await this.actions.sync(caller, id));
+  async sync(
+    @CurrentCaller() caller: Caller,
+    @Param('id') id: string,
+    @AnswerLanguage() language: Language,
+  ): Promise<RefundView> {
+    return refundView(await this.actions.sync(caller, id), language);
   }
 
   /** Withdraws a refund that WeChat does not hold. */
@@ -91,8 +112,9 @@ export class RefundsController {
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
     @Body() body: CancelRefundDto,
+    @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
-    return refundView(await this.actions.cancel(caller, id, body.reason));
+    return refundView(await this.actions.cancel(caller, id, body.reason), language);
   }
 
   /** Sends again: 200, or 201 with the new refund that replaces a closed one. */
@@ -103,10 +125,11 @@ export class RefundsController {
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
     @Res({ passthrough: true }) reply: FastifyReply,
+    @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
     const { refund, created } = await this.actions.retry(caller, id);
     reply.code(created ? 201 : 200);
-    return refundView(refund);
+    return refundView(refund, language);
   }
 
   /** Asks WeChat to pay an abnormal refund out in another way; v3 only. */
@@ -117,8 +140,9 @@ export class RefundsController {
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
     @Body() body: RepairRefundDto,
+    @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
-    return refundView(await this.repairs.repair(caller, id, body));
+    return refundView(await this.repairs.repair(caller, id, body), language);
   }
 
   /** Decides a mismatch, after WeChat was asked once more. */
@@ -129,17 +153,23 @@ export class RefundsController {
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
     @Body() body: ResolveRefundDto,
+    @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
-    return refundView(await this.actions.resolve(caller, id, body.outcome, body.reason));
+    return refundView(await this.actions.resolve(caller, id, body.outcome, body.reason), language);
   }
 
-  private async held(refund: RefundRow, prefer: string | undefined, reply: FastifyReply): Promise<RefundRow> {
-    const wait = /(?:^|[,;\s])wait=([0-9]{1,3})(?:$|[,;\s])/.exec(prefer ?? '');
+  private async held(refund: RefundRow, reply: FastifyReply): Promise<RefundRow> {
+    const wait = /(?:^|[,;\s])wait=([0-9]{1,3})(?:$|[,;\s])/.exec(headerOf(reply, 'prefer') ?? '');
     if (!wait) return refund;
     const seconds = Math.min(Number(wait[1]), WAIT_MAX_SECONDS);
     reply.header('Preference-Applied', `wait=${seconds}`);
     return this.reads.waitFor(refund, seconds);
   }
+}
+
+/** A header of the request that is being answered. */
+function headerOf(reply: FastifyReply, name: string): string | undefined {
+  return reply.request.headers[name]?.toString();
 }
 
 function idempotencyKeyOf(header: string | undefined): string | null {

@@ -115,10 +115,13 @@ async function until(read: () => Promise<Json>, done: (value: Json) => boolean):
   throw new Error('it took too long');
 }
 
+/** Fields of a timeline entry for those who wonder; too long for the demo's lines. */
+const EXPLANATIONS: readonly string[] = ['what', 'why', 'next_step', 'who'];
+
 function printTimeline(entries: readonly Json[]): void {
   for (const entry of entries) {
     const { at, kind, title, detail } = entry as { at: string; kind: string; title: string; detail: Json };
-    const shown = Object.entries(detail).filter(([, value]) => value !== null);
+    const shown = Object.entries(detail).filter(([name, value]) => value !== null && !EXPLANATIONS.includes(name));
     const words = shown.map(([name, value]) => `${name}=${String(value)}`).join(' ');
     say(`    ${at.slice(11, 23)}  ${kind.padEnd(12)}  ${title}${words === '' ? '' : `  (${words})`}`);
   }

@@ -2,20 +2,23 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { ERROR_CODES } from '../../src/common/problem.js';
 import { ENV_NAMES } from '../../src/config/env.js';
+import { failuresSection } from './failures-section.js';
 import { statesSection } from './states-section.js';
 
 const ROOT = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8');
-const SECTION = /(<!-- states: .*-->\n)[^]*?(<!-- \/states -->)/;
+/** README's generated sections: what stands between `<!-- name: … -->` and `<!-- /name -->`. */
+const SECTIONS = { states: statesSection, failures: failuresSection };
 
 describe('README.md', () => {
-  it('shows the states, moves and proofs of the code (UPDATE_README=1 writes them)', () => {
+  it.each(Object.entries(SECTIONS))('shows the %s of the code (UPDATE_README=1 writes them)', (name, section) => {
+    const place = new RegExp(`(<!-- ${name}: .*-->\n)[^]*?(<!-- /${name} -->)`);
     const wanted = read('README.md').replace(
-      SECTION,
-      (_, open: string, end: string) => `${open}\n${statesSection()}\n\n${end}`,
+      place,
+      (_, open: string, end: string) => `${open}\n${section()}\n\n${end}`,
     );
     if (process.env['UPDATE_README'] === '1') writeFileSync(new URL('README.md', ROOT), wanted);
-    expect(read('README.md')).toMatch(SECTION);
+    expect(read('README.md')).toMatch(place);
     expect(read('README.md')).toBe(wanted);
   });
 

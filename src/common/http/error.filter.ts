@@ -53,6 +53,7 @@ export class ErrorFilter implements ExceptionFilter {
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
     void reply
       .code(problem.status)
+      .header('content-language', 'en')
       .header('content-type', 'application/problem+json; charset=utf-8')
       .send(JSON.stringify(problem));
   }
