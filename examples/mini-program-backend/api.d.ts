@@ -1022,6 +1022,8 @@ export interface components {
             object: Record<string, never>;
             /** @description The object's status before; null when it is new. */
             previous_status: string | null;
+            /** @description True where items, note and metadata were left out because the event would be larger than 20 kB: read the object by its id. */
+            abridged?: boolean;
         };
         EventPayload: {
             id: string;

@@ -31,6 +31,8 @@ export class EventData {
   object: RefundView | OrderView | TestObject;
   /** The object's status before; null when it is new. */
   previous_status: string | null;
+  /** True where items, note and metadata were left out because the event would be larger than 20 kB: read the object by its id. */
+  abridged?: true;
 }
 
 /** An event as it is sent and listed (design.md 9). `id` is also the webhook-id. */
@@ -47,8 +49,20 @@ export class EventPayload {
 /** Columns that are times: JSON has them as text, a row as Date. */
 const TIMES = ['in_doubt_since', 'next_attempt_at', 'created_at', 'updated_at', 'succeeded_at', 'paid_at'] as const;
 
-/** The payload of a stored event; the same at every try, in the form of the API's own views. */
+/** What receivers may count on (faults.md 5.6). */
+export const PAYLOAD_BYTES_MAX = 20_000;
+/** The caller's own texts: the only fields without a narrow limit. */
+const LEFT_OUT = { items: null, note: null, metadata: {} } as const;
+
+/** The payload of a stored event, at most {@link PAYLOAD_BYTES_MAX} as JSON; the same at every try, in the form of the API's own views. */
 export function payloadOf(row: PayloadRow, settings: Settings): EventPayload {
+  const payload = wholePayloadOf(row, settings);
+  if (Buffer.byteLength(JSON.stringify(payload)) <= PAYLOAD_BYTES_MAX) return payload;
+  const { data, ...head } = wholePayloadOf({ ...row, snapshot: { ...row.snapshot, ...LEFT_OUT } }, settings);
+  return { ...head, data: { ...data, abridged: true } };
+}
+
+function wholePayloadOf(row: PayloadRow, settings: Settings): EventPayload {
   return {
     id: publicId('event', row.event_id),
     type: row.type,

@@ -1,5 +1,6 @@
 import { systemClock } from '../../../src/common/clock.js';
 import { newUuid, publicId } from '../../../src/common/ids.js';
+import { PAYLOAD_BYTES_MAX } from '../../../src/events/payload.js';
 import { ORDER_VIEW_COLUMNS, orderView, type OrderViewRow } from '../../../src/orders/order.view.js';
 import { bookClosed, bookPayment } from '../../../src/orders/payment-booking.js';
 import { INSERT_REGISTERED_SQL } from '../../../src/orders/registered-order.js';
@@ -86,6 +87,25 @@ describe('a new refund', () => {
       },
     ]);
     expect(events[0]?.data.object).toEqual(await viewOf(refund.id));
+  });
+
+  it("leaves the caller's own texts out where the event would be larger than receivers count on", async () => {
+    const largest = {
+      items: Array.from({ length: 100 }, (_, line) => ({ ref: `${'货'.repeat(60)}${line}`, amount: 3 })),
+      note: '记'.repeat(500),
+      metadata: Object.fromEntries(Array.from({ length: 20 }, (_, key) => [`key-${key}`, '值'.repeat(200)])),
+    };
+    const refund = await takeIn(database, await makeOrder(database), 300, largest);
+    const [event] = await eventsOf(database, refund.id);
+    expect(event?.data).toEqual({
+      object: { ...refundView(refund), items: null, note: null, metadata: {} },
+      previous_status: null,
+      abridged: true,
+    });
+    expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThan(PAYLOAD_BYTES_MAX);
+    const whole = await takeIn(database, await makeOrder(database), 300, { ...largest, items: null });
+    const [wholeEvent] = await eventsOf(database, whole.id);
+    expect(wholeEvent?.data).toEqual({ object: refundView(whole), previous_status: null });
   });
 
   it('made in the merchant platform is told of as such, and its order when it has succeeded', async () => {

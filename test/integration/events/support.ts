@@ -84,9 +84,14 @@ export function intakeRow(order: SeededOrder, amountFen: number | null, change: 
 }
 
 /** Takes a refund in by the statement of the intake. */
-export async function takeIn(database: TestDatabase, order: SeededOrder, amountFen: number | null): Promise<RefundRow> {
+export async function takeIn(
+  database: TestDatabase,
+  order: SeededOrder,
+  amountFen: number | null,
+  change: Partial<IntakeRow> = {},
+): Promise<RefundRow> {
   const rows = await database.uow.query<RefundRow>(INTAKE_SQL, [
-    JSON.stringify([intakeRow(order, amountFen)]),
+    JSON.stringify([intakeRow(order, amountFen, change)]),
     50,
     365,
   ]);
