@@ -6,6 +6,7 @@ import { CertificateAuthority } from '../../../src/simulator/certificates.js';
 import { PlatformKeys } from '../../../src/simulator/platform-keys.js';
 import { paymentNotice, refundNotice } from '../../../src/simulator/v2/notices.js';
 import { type Content, newEvent, paymentContent, refundContent, v3Letter } from '../../../src/simulator/v3/notices.js';
+import { signatureHeaders } from '../../../src/simulator/v3/signing.js';
 import type { Letter } from '../../../src/simulator/notices.js';
 import {
   REFUND_STATES,
@@ -116,6 +117,23 @@ export class SimulatedWechat {
 
   v3Refund(refund: SimulatedRefund): Letter {
     return this.v3(refundContent(refund));
+  }
+
+  /** A notice with its sealed bytes, tag included, changed before it was rightly signed. */
+  sealedOtherwise(
+    refund: SimulatedRefund,
+    change: (sealed: Buffer) => Buffer,
+  ): { headers: Record<string, string>; body: Buffer } {
+    const whole = JSON.parse(this.v3Refund(refund).body) as { resource: { ciphertext: string } };
+    const ciphertext = change(Buffer.from(whole.resource.ciphertext, 'base64')).toString('base64');
+    return this.signed({ ...whole, resource: { ...whole.resource, ciphertext } });
+  }
+
+  /** Any body, rightly signed as a notice of this moment. */
+  signed(content: object | string): { headers: Record<string, string>; body: Buffer } {
+    const body = typeof content === 'string' ? content : JSON.stringify(content);
+    const headers = signatureHeaders(this.merchant.platform.forNotice(), body, this.world.signatureMs());
+    return { headers: { 'content-type': 'application/json', ...headers }, body: Buffer.from(body) };
   }
 
   v3Payment(order: SimulatedOrder): Letter {
