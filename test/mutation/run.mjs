@@ -26,7 +26,11 @@ const GROUPS = [
     money: true,
   },
   { of: 'src/wechat-pay/v2/', files: ['outcomes.ts', 'answers.ts'], specs: ['answers.spec.ts'] },
-  { of: 'src/wechat-pay/v2/', files: ['notices.ts', 'req-info.ts', 'signature.ts'], specs: ['notices.spec.ts'] },
+  {
+    of: 'src/wechat-pay/v2/',
+    files: ['notices.ts', 'req-info.ts', 'signature.ts'],
+    specs: ['notices.spec.ts', 'signature.spec.ts'],
+  },
   { of: 'src/wechat-pay/v2/', files: ['xml.ts'], specs: ['xml.spec.ts'] },
   { of: 'src/wechat-pay/v3/', files: ['outcomes.ts', 'answers.ts'], specs: ['answers.spec.ts'] },
   { of: 'src/wechat-pay/v3/', files: ['notices.ts', 'resource.ts'], specs: ['notices.spec.ts'] },
