@@ -16,7 +16,7 @@ const VECTORS = 'test/vectors/vectors.spec.ts';
 /** Files and the specs that must notice their changes. */
 const GROUPS = [
   { of: 'src/refunds/', files: ['states.ts'], specs: ['states.spec.ts'], money: true },
-  { of: 'src/refunds/', files: ['money.ts'], specs: ['money.spec.ts'], money: true },
+  { of: 'src/refunds/', files: ['money.ts'], specs: ['money.spec.ts', 'decide.spec.ts'], money: true },
   { of: 'src/refunds/', files: ['slots.ts'], specs: ['slots.spec.ts', 'merchant-rate.spec.ts'], money: true },
   { of: 'src/refunds/', files: ['limits.ts'], specs: ['limits.spec.ts'], money: true },
   {
@@ -33,7 +33,7 @@ const GROUPS = [
   },
   { of: 'src/wechat-pay/v2/', files: ['xml.ts'], specs: ['xml.spec.ts'] },
   { of: 'src/wechat-pay/v3/', files: ['outcomes.ts', 'answers.ts'], specs: ['answers.spec.ts'] },
-  { of: 'src/wechat-pay/v3/', files: ['notices.ts', 'resource.ts'], specs: ['notices.spec.ts'] },
+  { of: 'src/wechat-pay/v3/', files: ['notices.ts', 'resource.ts'], specs: ['notices.spec.ts', 'resource.spec.ts'] },
   { of: 'src/wechat-pay/v3/', files: ['signature.ts', 'verifier.ts'], specs: ['verifier.spec.ts'] },
   { of: 'src/merchants/', files: ['sealing.ts'], specs: ['sealing.spec.ts'] },
 ];

@@ -67,6 +67,78 @@ describe('the XML reader', () => {
     ]);
   });
 
+  const messageOf = (text: string | Buffer, root: 'xml' | 'root' = 'xml', answer = false): string | null => {
+    try {
+      readXml(Buffer.from(text), { root, answer });
+      return null;
+    } catch (error) {
+      if (error instanceof XmlUnreadable) return error.message;
+      throw error;
+    }
+  };
+  const many = (count: number): string => inXml(Array.from({ length: count }, (_, n) => `<a${n}>1</a${n}>`).join(''));
+  const filled = (bytes: number): string => `<xml><a>1</a>${' '.repeat(bytes - '<xml><a>1</a></xml>'.length)}</xml>`;
+
+  it.each<[string, string | Buffer, string | null]>([
+    ['32 KiB', filled(NOTICE_BYTES_MAX), null],
+    ['a byte more', filled(NOTICE_BYTES_MAX + 1), 'too long'],
+    ['128 elements', many(128), null],
+    ['129 elements', many(129), 'another root, or too many elements'],
+    ['a value of 8 KiB', inXml(`<a>${'x'.repeat(8192)}</a>`), null],
+    ['a longer value', inXml(`<a>${'x'.repeat(8193)}</a>`), 'a value is too long'],
+    ['no elements', '<xml></xml>', null],
+    ['blanks for elements', '<xml> \n\t</xml>', null],
+    ['no UTF-8', Buffer.from([0x3c, 0xff]), 'not UTF-8'],
+    ['a forbidden character', inXml('<a>\u0001</a>'), 'a forbidden character'],
+    ['a reference to one', inXml('<a>&#1;</a>'), 'not XML'],
+    ['a reference to what is no character', inXml('<a>&#xFFFE;</a>'), 'not XML'],
+    ['a reference to half of one', inXml('<a>&#xD800;</a>'), 'not XML'],
+    ['a reference to none', inXml('<a>&#x110000;</a>'), 'not XML'],
+    ['an empty root', '<xml/>', 'another root'],
+    ['another root', '<root></root>', 'another root'],
+    ['a root that ends as another', '<xml></root>', 'another root, or too many elements'],
+    ['no element', inXml('x'), 'not a flat message'],
+    ['an end that is another', inXml('<a>1</b>'), 'not a flat message'],
+    ['the end of CDATA in text', inXml('<a>]]></a>'), 'not a flat message'],
+    ['the end of CDATA behind CDATA', inXml('<a><![CDATA[a]]>]]></a>'), 'not a flat message'],
+    ['a doubled element', inXml('<a>1</a><a>2</a>'), 'an element is not plain text'],
+  ])('of %s says what is wrong, and nothing of the message', (_, text, message) => {
+    expect(messageOf(text)).toBe(message);
+    expect(new XmlUnreadable('x').name).toBe('XmlUnreadable');
+  });
+
+  it('takes from an answer 256 KiB and 1024 elements, and no more', () => {
+    const of = (text: string): string | null => messageOf(text, 'xml', true);
+    expect([of(filled(256 * 1024)), of(filled(256 * 1024 + 1))]).toEqual([null, 'too long']);
+    expect([of(many(1024)), of(many(1025))]).toEqual([null, 'another root, or too many elements']);
+  });
+
+  it.each([
+    '<?xml version="1.0"?>',
+    "<?xml version='1.0' encoding='utf-8'?>",
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>',
+    '<?xml version="1.0" standalone="no" \n?>\n\t ',
+  ])('takes the declaration %j', (declaration) => {
+    expect(messageOf(declaration + GENUINE)).toBeNull();
+  });
+
+  it('reads names of every kind it takes, with values in pieces', () => {
+    const name = `a${'b'.repeat(63)}`;
+    const text = inXml(`\n<${name}>x&amp;<![CDATA[y]]><![CDATA[]]> z]]</${name}> <a_9/>\t<z1><![CDATA[]]]]></z1>\n`);
+    expect([...read(text)]).toEqual([
+      [name, 'x&y z]]'],
+      ['a_9', ''],
+      ['z1', ']]'],
+    ]);
+    expect([...readXml(Buffer.from('<root><a>1</a></root>'), { root: 'root' })]).toEqual([['a', '1']]);
+  });
+
+  it('writes empty values not at all, and the end of CDATA in two pieces', () => {
+    expect(writeXml(new Map(Object.entries({ a: 'x', b: '', c: '1]]>2]]>3' })))).toBe(
+      '<xml><a><![CDATA[x]]></a><c><![CDATA[1]]]]><![CDATA[>2]]]]><![CDATA[>3]]></c></xml>',
+    );
+  });
+
   it('refuses what is longer than a notice', () => {
     expect(() => read(inXml(`<a>1</a>${' '.repeat(NOTICE_BYTES_MAX)}`))).toThrow('too long');
   });
