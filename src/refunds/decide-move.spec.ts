@@ -1,4 +1,4 @@
-import { at, before, booking, NOW, order, refund } from '../../test/support/locked-rows.js';
+import { at, before, booking, moved, NO_FAILURE, NOW, order, refund } from '../../test/support/locked-rows.js';
 import type { AnyBooking, LockedRefund, MoveBooking, RefundFields } from './bookings.js';
 import { decide } from './decide.js';
 import type { RefundState } from './states.js';
@@ -11,17 +11,6 @@ const move = (to: RefundState, from: RefundState, change: Partial<MoveBooking> =
   from: [from],
   ...change,
 });
-const moved = (state: RefundState, more: Partial<RefundFields>): Partial<RefundFields> => ({
-  state,
-  stateSince: NOW,
-  nextAttemptAt: null,
-  leaseToken: null,
-  leaseUntil: null,
-  nextQueryAt: null,
-  queryStep: 0,
-  ...more,
-});
-const NO_FAILURE = { failureCode: null, failureWechatCode: null, failureMessage: null };
 const RESOLVED = { failureCode: 'resolved_by_operator' };
 
 describe('the whole of what a move does', () => {

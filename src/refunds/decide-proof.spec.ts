@@ -1,4 +1,15 @@
-import { at, before, booking, NOW, order, refund, shown } from '../../test/support/locked-rows.js';
+import {
+  at,
+  before,
+  booking,
+  moved,
+  NO_FAILURE,
+  NO_LEASE,
+  NOW,
+  order,
+  refund,
+  shown,
+} from '../../test/support/locked-rows.js';
 import type { AnyBooking, LockedRefund, RefundFields } from './bookings.js';
 import { decide } from './decide.js';
 import { differences } from './decide-proof.js';
@@ -23,27 +34,17 @@ const wake = (change: Partial<ShownRefund>): AnyBooking => ({
   shown: shown(change),
 });
 
-const NO_LEASE = { leaseToken: null, leaseUntil: null };
-const NO_FAILURE = { failureCode: null, failureWechatCode: null, failureMessage: null };
 const LEARNED = { inDoubtSince: null, refundId: '50', userReceivedAccount: null };
-const moved = (state: RefundState, more: Partial<RefundFields>): Partial<RefundFields> => ({
-  state,
-  stateSince: NOW,
-  nextAttemptAt: null,
-  ...NO_LEASE,
-  nextQueryAt: null,
-  queryStep: 0,
-  ...LEARNED,
-  ...more,
-});
+const learned = (state: RefundState, more: Partial<RefundFields>): Partial<RefundFields> =>
+  moved(state, { ...LEARNED, ...more });
 const failed = (failureCode: string): object => ({ failureCode, failureWechatCode: 'WORD', failureMessage: null });
 
 describe('the whole of what WeChat’s word does', () => {
   it.each<[ShownStatus, Partial<RefundFields>]>([
-    ['accepted', moved('accepted', { ...NO_FAILURE, nextQueryAt: at(10) })],
-    ['succeeded', moved('succeeded', { ...NO_FAILURE, succeededAt: '2026-01-01T00:00:00+08:00' })],
-    ['abnormal', moved('abnormal', { ...failed('payer_account_abnormal'), nextQueryAt: at(10) })],
-    ['closed', moved('closed', failed('closed_by_wechat'))],
+    ['accepted', learned('accepted', { ...NO_FAILURE, nextQueryAt: at(10) })],
+    ['succeeded', learned('succeeded', { ...NO_FAILURE, succeededAt: '2026-01-01T00:00:00+08:00' })],
+    ['abnormal', learned('abnormal', { ...failed('payer_account_abnormal'), nextQueryAt: at(10) })],
+    ['closed', learned('closed', failed('closed_by_wechat'))],
   ])('%s moves a refund that was sent', (status, fields) => {
     const said = { status, wechatStatus: 'WORD', succeededAt: '2026-01-01T00:00:00+08:00' };
     expect(decide(refund('outcome_unknown'), order(), proof(said), NOW)).toEqual({

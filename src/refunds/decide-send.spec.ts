@@ -1,20 +1,10 @@
-import { at, before, notFound, NOW, order, refund, sent } from '../../test/support/locked-rows.js';
+import { at, before, moved, NO_LEASE, notFound, NOW, order, refund, sent } from '../../test/support/locked-rows.js';
 import type { AnyBooking, LockedRefund, RefundFields, SendBooking } from './bookings.js';
 import { decide } from './decide.js';
 import type { RefundState } from './states.js';
 
 /** Whole results, so that nothing is set that is not named here. */
 type Fields = Partial<RefundFields>;
-const NO_LEASE = { leaseToken: null, leaseUntil: null };
-const moved = (state: RefundState, more: Fields): Fields => ({
-  state,
-  stateSince: NOW,
-  nextAttemptAt: null,
-  ...NO_LEASE,
-  nextQueryAt: null,
-  queryStep: 0,
-  ...more,
-});
 const answered = (attempts: number, failureCode: string): Fields => ({
   attempts,
   notSentCount: 0,

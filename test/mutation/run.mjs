@@ -2,7 +2,7 @@
  * `npm run mutation`: changes what decides about money and belief in every way Stryker knows, one change at a time, and looks whether
  * the unit specs beside the file notice. About 25 minutes on two cores; not part of CI. `-- states.ts xml.ts` takes some files only.
  * Prints the score of every file, none left out, and every survivor. Exit code 1 when a file is below 90 %, or when a survivor in a file
- * of states and money is not named in survivors.md.
+ * of states and money is not named in mutation.md.
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -38,7 +38,7 @@ const GROUPS = [
   { of: 'src/merchants/', files: ['sealing.ts'], specs: ['sealing.spec.ts'] },
 ];
 
-const justified = readFileSync(new URL('./survivors.md', import.meta.url), 'utf8');
+const justified = readFileSync(new URL('../faults/mutation.md', import.meta.url), 'utf8');
 const wanted = process.argv.slice(2);
 const failures = [];
 // The name of a random test holds its seed, and Stryker finds tests by name.
@@ -88,7 +88,7 @@ function report(group, file, results) {
   for (const mutant of of.filter(({ status }) => status === 'Survived' || status === 'NoCoverage')) {
     const name = nameOf(path, mutant);
     say(`  ${mutant.status}: line ${mutant.location.start.line}: ${name}`);
-    if (group.money && !justified.includes(name)) failures.push(`not named in survivors.md: ${name}`);
+    if (group.money && !justified.includes(name)) failures.push(`not named in mutation.md: ${name}`);
   }
 }
 

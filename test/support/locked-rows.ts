@@ -1,4 +1,4 @@
-import type { AnyBooking, LockedOrder, LockedRefund, SendBooking } from '../../src/refunds/bookings.js';
+import type { AnyBooking, LockedOrder, LockedRefund, RefundFields, SendBooking } from '../../src/refunds/bookings.js';
 import type { ShownRefund } from '../../src/refunds/refund-gateway.port.js';
 import type { RefundState } from '../../src/refunds/states.js';
 
@@ -92,4 +92,18 @@ export const notFound = (askedAt = NOW): AnyBooking => ({
   leaseToken: 'call',
   askedAt,
   planned: true,
+});
+
+export const NO_LEASE = { leaseToken: null, leaseUntil: null };
+export const NO_FAILURE = { failureCode: null, failureWechatCode: null, failureMessage: null };
+
+/** The fields that a change of state sets: what every one sets, and `more`. */
+export const moved = (state: RefundState, more: Partial<RefundFields>): Partial<RefundFields> => ({
+  state,
+  stateSince: NOW,
+  nextAttemptAt: null,
+  ...NO_LEASE,
+  nextQueryAt: null,
+  queryStep: 0,
+  ...more,
 });
