@@ -36,6 +36,12 @@ describe('a sealed secret', () => {
     expect(() => sealer.open(CONTEXT, { ...sealed, sealed: sealed.sealed.subarray(0, -1) })).toThrow();
   });
 
+  it('under a master key that is gone names that key; of another format, that', () => {
+    expect(() => sealer.open(CONTEXT, { ...sealed, kekId: 'gone' })).toThrow('MASTER_KEYS holds the key gone');
+    const other = Buffer.concat([Buffer.of(2), sealed.sealed.subarray(1)]);
+    expect(() => sealer.open(CONTEXT, { ...sealed, sealed: other })).toThrow('a sealed text has a known format');
+  });
+
   it('never looks the same twice and never holds the text', () => {
     const all = Array.from({ length: 2000 }, () => sealer.seal(CONTEXT, 'the secret').sealed);
     expect(new Set(all.map((bytes) => bytes.subarray(1, 13).toString('hex'))).size).toBe(2000);

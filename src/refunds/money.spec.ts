@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { LockedOrder } from './bookings.js';
-import { moveMoney, refundableFen } from './money.js';
+import { hasRoom, moveMoney, refundableFen } from './money.js';
 import { REFUND_STATE_NAMES, REFUND_STATES, type RefundState } from './states.js';
 
 interface Held {
@@ -87,5 +87,66 @@ describe('the counters of an order', () => {
     }
     expect(now).toMatchObject({ refundedFen: PAID_FEN, reservedFen: 0, outsideFen: 0, refundCount: REFUNDS_MAX });
     expect(refundableFen(now)).toBe(0);
+  });
+});
+
+describe('the room of an order', () => {
+  const paid = { ...order(), paidFen: 1000 };
+
+  it('is what was paid less what is reserved, refunded and outside, and never negative', () => {
+    expect(refundableFen(paid)).toBe(1000);
+    expect(refundableFen({ ...paid, reservedFen: 1, refundedFen: 20, outsideFen: 300 })).toBe(679);
+    expect(refundableFen({ ...paid, reservedFen: 900, outsideFen: 101 })).toBe(0);
+  });
+
+  it.each<[string, number, number, boolean]>([
+    ['the last fen in the last place', 1000, 49, true],
+    ['a fen too much', 1001, 49, false],
+    ['one refund too many', 1, 50, false],
+    ['both too much', 1001, 50, false],
+  ])('holds %s or not', (_, amountFen, refundCount, room) => {
+    expect(hasRoom({ ...paid, refundCount }, amountFen, REFUNDS_MAX)).toBe(room);
+  });
+
+  it('is not asked for by money that is held already, inside or outside', () => {
+    const full = { ...paid, reservedFen: 1000, refundCount: 50 };
+    const inside: Held = { state: 'accepted', bookedOutside: false, amountFen: 1000, source: 'api' };
+    expect(moveMoney(full, inside, 'succeeded', REFUNDS_MAX)).toBe(false);
+    expect(full).toMatchObject({ reservedFen: 0, refundedFen: 1000, outsideFen: 0, refundCount: 50 });
+    const roomy = { ...paid, outsideFen: 10 };
+    const outside: Held = { state: 'accepted', bookedOutside: true, amountFen: 10, source: 'api' };
+    expect(moveMoney(roomy, outside, 'succeeded', REFUNDS_MAX)).toBe(true);
+    expect(roomy).toMatchObject({ reservedFen: 0, refundedFen: 0, outsideFen: 10, refundCount: 0 });
+  });
+
+  it('is taken by late truth where there is some; without any, and for refunds made by hand, it stands outside', () => {
+    const late = (now: LockedOrder, source: Held['source']): boolean =>
+      moveMoney(now, { state: 'rejected', bookedOutside: false, amountFen: 10, source }, 'succeeded', REFUNDS_MAX);
+    expect([
+      late({ ...paid }, 'api'),
+      late({ ...paid, reservedFen: 991 }, 'api'),
+      late({ ...paid, refundCount: 50 }, 'api'),
+    ]).toEqual([false, true, true]);
+    expect(late({ ...paid }, 'external')).toBe(true);
+  });
+
+  it('is given back by money that is let go, wherever it stood, and the mark with it', () => {
+    const now = { ...paid, outsideFen: 10, reservedFen: 20, refundCount: 1 };
+    expect(
+      moveMoney(
+        now,
+        { state: 'accepted', bookedOutside: true, amountFen: 10, source: 'external' },
+        'closed',
+        REFUNDS_MAX,
+      ),
+    ).toBe(false);
+    expect(
+      moveMoney(now, { state: 'accepted', bookedOutside: false, amountFen: 20, source: 'api' }, 'closed', REFUNDS_MAX),
+    ).toBe(false);
+    expect(now).toMatchObject({ reservedFen: 0, refundedFen: 0, outsideFen: 0, refundCount: 0 });
+    expect(
+      moveMoney(now, { state: 'rejected', bookedOutside: false, amountFen: 20, source: 'api' }, 'closed', REFUNDS_MAX),
+    ).toBe(false);
+    expect(now).toMatchObject({ reservedFen: 0, refundedFen: 0, outsideFen: 0, refundCount: 0 });
   });
 });

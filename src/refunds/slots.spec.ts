@@ -39,9 +39,14 @@ describe('send slots', () => {
     expect(slotsToHandOut(state({ nextSlotMs: NOW + 600 }), NOW)).toBe(0);
   });
 
+  it('are handed out half a second ahead, no further', () => {
+    const slow = (nextSlotMs: number): number => slotsToHandOut({ nextSlotMs, ratePerSecond: 10 }, NOW);
+    expect([slow(NOW), slow(NOW + 400), slow(NOW + 499), slow(NOW + 500)]).toEqual([5, 1, 1, 0]);
+  });
+
   it('far ahead, since the database clock was set back, give way to one in a second', () => {
     const hourAhead = state({ nextSlotMs: NOW + 3_600_000 });
-    expect([isSetBack(hourAhead, NOW), isSetBack(state({ nextSlotMs: NOW + 2999 }), NOW)]).toEqual([true, false]);
+    expect([isSetBack(hourAhead, NOW), isSetBack(state({ nextSlotMs: NOW + 3000 }), NOW)]).toEqual([true, false]);
     expect(slotsToHandOut(hourAhead, NOW)).toBe(0);
     expect(handOutSlots(hourAhead, NOW, [false]).slotsMs).toEqual([NOW + 1000]);
   });
@@ -53,7 +58,7 @@ describe('send slots', () => {
       Array.from({ length: 10 }, () => true),
     );
     const gaps = slotsMs.slice(1).map((at, place) => at - (slotsMs[place] ?? 0));
-    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(60_000 / 5000);
+    for (const gap of gaps) expect(gap).toBeCloseTo(60_000 / 4900, 3);
   });
 });
 
@@ -87,6 +92,26 @@ describe('the rate of a merchant', () => {
     expect(
       currentRate({ ...slow, recentErrorsMs: [NOW - 1500, NOW - 600, NOW - 300] }, NOW, LIMITS).ratePerSecond,
     ).toBe(10);
+  });
+
+  it('is that of before after exactly 5 idle seconds, and has changed only when it is another', () => {
+    const quick = state({ nextSlotMs: NOW - 5000, rateChangedMs: NOW - 10_000 });
+    expect(currentRate(quick, NOW, LIMITS)).toEqual({ ratePerSecond: 150, rateChangedMs: NOW - 10_000 });
+  });
+
+  it('doubles a second after it changed, not earlier, and errors of exactly a second ago are over', () => {
+    const slow = (ago: number, errors: readonly number[] = []): RateState =>
+      state({ ratePerSecond: 40, rateChangedMs: NOW - ago, recentErrorsMs: errors.map((ms) => NOW - ms) });
+    expect(currentRate(slow(999), NOW, LIMITS)).toEqual({ ratePerSecond: 40, rateChangedMs: NOW - 999 });
+    expect(currentRate(slow(1000), NOW, LIMITS)).toEqual({ ratePerSecond: 80, rateChangedMs: NOW });
+    expect(currentRate(slow(1000, [1000, 500, 400]), NOW, LIMITS).ratePerSecond).toBe(80);
+    expect(currentRate(slow(1000, [999, 500, 400]), NOW, LIMITS).ratePerSecond).toBe(40);
+  });
+
+  it('remembers five errors, and does not fall when they took a whole second', () => {
+    const errors = [1000, 600, 500, 400].map((ms) => NOW - ms);
+    const after = afterError(state({ recentErrorsMs: [NOW - 5000, ...errors] }), NOW, LIMITS);
+    expect(after).toEqual({ ...state(), recentErrorsMs: [...errors, NOW] });
   });
 
   it('never exceeds a stricter limit', () => {

@@ -1,4 +1,14 @@
-import { type Evidence, isOurMove, judgeEvidence, REFUND_STATE_NAMES, type RefundState } from './states.js';
+import {
+  type Evidence,
+  EVIDENCE as PROVEN,
+  isOurMove,
+  judgeEvidence,
+  OUR_MOVES as MOVES,
+  REFUND_STATE_NAMES,
+  REFUND_STATES,
+  type RefundState,
+  statesOfStatus,
+} from './states.js';
 
 /** design.md 3, written out a second time: rows are the state before, columns the state after, in the order of this list. */
 const STATES: readonly RefundState[] = [
@@ -77,5 +87,49 @@ describe('the state table', () => {
   it('covers all pairs of both lists', () => {
     expect(pairs).toHaveLength(144);
     expect(proofs).toHaveLength(60);
+  });
+
+  it('names no state that is none', () => {
+    const named = [
+      ...Object.values(MOVES).flat(),
+      ...Object.values(PROVEN).flatMap(({ movesFrom, movesIfAskedAfter, exceptions }) => [
+        ...movesFrom,
+        ...movesIfAskedAfter,
+        ...Object.keys(exceptions),
+      ]),
+    ];
+    for (const state of named) expect(STATES).toContain(state);
+  });
+});
+
+describe('a state', () => {
+  it('is one of its public status', () => {
+    expect(statesOfStatus('pending')).toEqual(['queued', 'insufficient_balance']);
+    expect(statesOfStatus('processing')).toEqual(['submitting', 'outcome_unknown', 'accepted']);
+    expect(statesOfStatus('requires_action')).toEqual(['abnormal', 'blocked', 'mismatch']);
+    expect(statesOfStatus('succeeded')).toEqual(['succeeded']);
+    expect(statesOfStatus('failed')).toEqual(['closed', 'rejected']);
+    expect(statesOfStatus('canceled')).toEqual(['canceled']);
+  });
+
+  it('holds money back until it is final, and then books it or lets it go', () => {
+    for (const state of STATES) {
+      const { final, money } = REFUND_STATES[state];
+      expect([state, money, final]).toEqual([
+        state,
+        state === 'succeeded'
+          ? 'refunded'
+          : ['closed', 'rejected', 'canceled'].includes(state)
+            ? 'released'
+            : 'reserved',
+        money !== 'reserved',
+      ]);
+    }
+  });
+
+  it('has a meaning that people can read', () => {
+    const meanings = STATES.map((state) => REFUND_STATES[state].meaning);
+    expect(new Set(meanings).size).toBe(STATES.length);
+    for (const meaning of meanings) expect(meaning).toMatch(/^\S.{3,}/);
   });
 });

@@ -83,7 +83,7 @@ async function hooked(appid: string): Promise<{ endpoint: string; delivery: stri
   return { endpoint, delivery: String(delivery['id']) };
 }
 
-function call(route: string, key: unknown, of: typeof own): Promise<Answer> {
+function call(route: string, key: unknown, of: typeof own, named?: Json): Promise<Answer> {
   const [method = '', path = ''] = route.split(' ');
   const id = {
     orders: of.order.id,
@@ -97,7 +97,7 @@ function call(route: string, key: unknown, of: typeof own): Promise<Answer> {
     .replace('{mch_id}', of.mchId)
     .replace('{appid}', of.appid)
     .replace('{id}', id ?? '');
-  const body = method === 'GET' || method === 'DELETE' ? undefined : BODIES[route];
+  const body = method === 'GET' || method === 'DELETE' ? undefined : (named ?? BODIES[route]);
   return stack.api(method, url, body, bearer(key));
 }
 
@@ -135,6 +135,59 @@ describe('every route', () => {
       const verdict = answer.status === 403 ? 'closed' : answer.status === 401 ? 'unknown key' : 'open';
       expect([route, verdict]).toEqual([route, open ? 'open' : 'closed']);
       if (!open) expect(answer.body['code']).toBe('forbidden');
+    }
+  });
+});
+
+/** What a well-formed call that names another app's order or app carries. */
+const NAMING: Readonly<Record<string, (of: typeof own) => Json>> = {
+  'POST /v1/orders': ({ appid }) => ({ appid, amount: 1, description: 'x', openid: 'o', out_trade_no: `T${unique()}` }),
+  'POST /v1/orders/register': ({ appid, order }) => ({ appid, amount: 100, out_trade_no: order.outTradeNo }),
+  'POST /v1/refunds': ({ order }) => ({ order: order.id, amount: 1, out_refund_no: `R${unique()}` }),
+  'POST /v1/webhook_endpoints': ({ appid }) => ({ url: 'http://127.0.0.1:9/', events: ['*'], appids: [appid] }),
+};
+
+/** Whatever of an app a caller could have changed. */
+async function heldOf({ appid }: typeof own): Promise<unknown> {
+  const { rows } = await stack.database.query(
+    `SELECT (SELECT count(*) FROM payment_order WHERE appid = $1) AS orders, (SELECT count(*) FROM refund WHERE appid = $1) AS refunds,
+       (SELECT string_agg(state || version, ',' ORDER BY id) FROM refund WHERE appid = $1) AS states,
+       (SELECT string_agg(concat(id, enabled, url), ',' ORDER BY id) FROM webhook_endpoint WHERE $1 = ANY(appids)) AS endpoints`,
+    [appid],
+  );
+  return rows[0];
+}
+
+describe('what belongs to another app', () => {
+  const roles: readonly Role[] = ['viewer', 'operator', 'admin'];
+  beforeAll(async () => {
+    for (const { refund } of [own, other]) await stack.until(refund.id, 'accepted');
+  });
+
+  it.each(roles)('is closed or not there for a bound %s on every route, and nothing of it changes', async (role) => {
+    const { key } = await made({ role, appids: [own.appid] });
+    const before = await heldOf(other);
+    for (const [route, [least, scope]] of Object.entries(ROUTES)) {
+      const closed = RANK[role] < RANK[least] || scope === 'unscoped';
+      const answer = await call(route, key, other, NAMING[route]?.(other));
+      const list = route.startsWith('GET ') && !route.includes('{');
+      expect([route, answer.status]).toEqual([route, closed ? 403 : list ? 200 : 404]);
+      if (list && !closed) expect([route, JSON.stringify(answer.body).includes(other.appid)]).toEqual([route, false]);
+    }
+    expect(await heldOf(other)).toEqual(before);
+  });
+
+  it.each(roles)('is open to an unbound %s as the table says, whichever app it is', async (role) => {
+    const { key } = await made({ role });
+    const subject = {
+      ...other,
+      refund: await stack.refund(other.order, { amount: 1 }),
+      ...(await hooked(other.appid)),
+    };
+    for (const [route, [least]] of Object.entries(ROUTES)) {
+      const { status } = await call(route, key, subject);
+      expect([route, status === 403]).toEqual([route, RANK[role] < RANK[least]]);
+      expect([route, status]).not.toEqual([route, 401]);
     }
   });
 });

@@ -9,7 +9,8 @@ let stack: Stack;
 let order: Order;
 let token: string;
 beforeAll(async () => {
-  stack = await Stack.start();
+  // Asked to be lenient by whoever starts it, the service still is not (H09).
+  stack = await Stack.start({ NODE_OPTIONS: '--insecure-http-parser' });
   const merchant = await stack.merchant();
   order = await stack.paidOrder(merchant, 1000);
   const { notify_urls: urls } = await stack.ok('GET', `/v1/merchants/${merchant.mchId}`);
@@ -41,150 +42,150 @@ describe('a request that two readers could read differently', () => {
 
   it.each<[string, () => string]>([
     [
-      'a length and chunks',
+      'H02 a length and chunks',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`, 'Transfer-Encoding: chunked') + chunked(body);
       },
     ],
     [
-      'chunks and a length',
+      'H02 chunks and a length',
       () => {
         const [body, length] = BODY();
         return post('Transfer-Encoding: chunked', `Content-Length: ${length}`) + chunked(body);
       },
     ],
     [
-      'two lengths',
+      'H02 two lengths',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`, 'Content-Length: 5') + body;
       },
     ],
     [
-      'one length twice',
+      'H02 one length twice',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`, `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'a list of lengths',
+      'H02 a list of lengths',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}, ${length}`) + body;
       },
     ],
     [
-      'a signed length',
+      'H02 a signed length',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: +${length}`) + body;
       },
     ],
-    ['a length in another base', () => post('Content-Length: 0x50') + BODY()[0]],
-    ['an unknown transfer encoding', () => post('Transfer-Encoding: xchunked') + chunked(BODY()[0])],
-    ['chunks inside gzip', () => post('Transfer-Encoding: gzip, chunked') + chunked(BODY()[0])],
-    ['chunks that are not last', () => post('Transfer-Encoding: chunked, identity') + chunked(BODY()[0])],
+    ['H02 a length in another base', () => post('Content-Length: 0x50') + BODY()[0]],
+    ['H02 an unknown transfer encoding', () => post('Transfer-Encoding: xchunked') + chunked(BODY()[0])],
+    ['H02 chunks inside gzip', () => post('Transfer-Encoding: gzip, chunked') + chunked(BODY()[0])],
+    ['H02 chunks that are not last', () => post('Transfer-Encoding: chunked, identity') + chunked(BODY()[0])],
     [
-      'two transfer encodings',
+      'H02 two transfer encodings',
       () => post('Transfer-Encoding: chunked', 'Transfer-Encoding: identity') + chunked(BODY()[0]),
     ],
-    ['a blank before the colon', () => post('Transfer-Encoding : chunked') + chunked(BODY()[0])],
-    ['a control character before the encoding', () => post('Transfer-Encoding: \x0bchunked') + chunked(BODY()[0])],
+    ['H02 a blank before the colon', () => post('Transfer-Encoding : chunked') + chunked(BODY()[0])],
+    ['H02 a control character before the encoding', () => post('Transfer-Encoding: \x0bchunked') + chunked(BODY()[0])],
     [
-      'a folded header',
+      'H02 a folded header',
       () => {
         const [body, length] = BODY();
         return post('X-Note: one\r\n two', `Content-Length: ${length}`) + body;
       },
     ],
-    ['a folded transfer encoding', () => post('Transfer-Encoding:\r\n chunked') + chunked(BODY()[0])],
+    ['H02 a folded transfer encoding', () => post('Transfer-Encoding:\r\n chunked') + chunked(BODY()[0])],
     [
-      'lines that end in a bare LF',
+      'H02 lines that end in a bare LF',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`).replaceAll('\r\n', '\n') + body;
       },
     ],
     [
-      'one header that ends in a bare LF',
+      'H02 one header that ends in a bare LF',
       () => {
         const [body, length] = BODY();
         return post('X-Note: a\nX-Other: b', `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'a bare CR in a header',
+      'H02 a bare CR in a header',
       () => {
         const [body, length] = BODY();
         return post('X-Note: a\rX-Other: b', `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'a NUL in a header',
+      'H02 a NUL in a header',
       () => {
         const [body, length] = BODY();
         return post('X-Note: a\0b', `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'a header name with a blank',
+      'H02 a header name with a blank',
       () => {
         const [body, length] = BODY();
         return post('X Note: a', `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'a header without a name',
+      'H02 a header without a name',
       () => {
         const [body, length] = BODY();
         return post(': a', `Content-Length: ${length}`) + body;
       },
     ],
-    ['a chunk of a negative size', () => post('Transfer-Encoding: chunked') + `-1\r\n${BODY()[0]}\r\n0\r\n\r\n`],
+    ['H02 a chunk of a negative size', () => post('Transfer-Encoding: chunked') + `-1\r\n${BODY()[0]}\r\n0\r\n\r\n`],
     [
-      'a chunk of an overflowing size',
+      'H02 a chunk of an overflowing size',
       () => post('Transfer-Encoding: chunked') + `10000000000000000a\r\n${BODY()[0]}\r\n0\r\n\r\n`,
     ],
-    ['a chunk longer than it says', () => post('Transfer-Encoding: chunked') + `5\r\n${BODY()[0]}\r\n0\r\n\r\n`],
+    ['H02 a chunk longer than it says', () => post('Transfer-Encoding: chunked') + `5\r\n${BODY()[0]}\r\n0\r\n\r\n`],
     [
-      'two Host headers',
+      'H03 two Host headers',
       () => {
         const [body, length] = BODY();
         return post('Host: other', `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'two Authorization headers',
+      'H03 two Authorization headers',
       () => {
         const [body, length] = BODY();
         return post(key(), `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'two Idempotency-Key headers',
+      'H03 two Idempotency-Key headers',
       () => {
         const [body, length] = BODY();
         return post('Idempotency-Key: a', 'idempotency-key: a', `Content-Length: ${length}`) + body;
       },
     ],
     [
-      'no Host header',
+      'H10 no Host header',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`).replace(`${HOST}\r\n`, '') + body;
       },
     ],
     [
-      'HTTP/1.0 and no Host header',
+      'H10 HTTP/1.0 and no Host header',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`).replace(`${HOST}\r\n`, '').replace('1.1', '1.0') + body;
       },
     ],
     [
-      'a wish for HTTP/2',
+      'H10 a wish for HTTP/2',
       () => {
         const [body, length] = BODY();
         return (
@@ -196,7 +197,7 @@ describe('a request that two readers could read differently', () => {
       },
     ],
     [
-      'a wish for a web socket',
+      'H10 a wish for a web socket',
       () => {
         const [body, length] = BODY();
         return (
@@ -207,17 +208,17 @@ describe('a request that two readers could read differently', () => {
         );
       },
     ],
-    ['no HTTP at all', () => 'hello\r\n\r\n'],
-    ['the preface of HTTP/2', () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['H10 no HTTP at all', () => 'hello\r\n\r\n'],
+    ['H10 the preface of HTTP/2', () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
     [
-      'another version of HTTP',
+      'H10 another version of HTTP',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`).replace('HTTP/1.1', 'HTTP/3.1') + body;
       },
     ],
     [
-      'a target that is an address',
+      'H03 a target that is an address',
       () => {
         const [body, length] = BODY();
         return post(`Content-Length: ${length}`).replace('POST /v1', 'POST http://127.0.0.1/v1') + body;
@@ -228,6 +229,24 @@ describe('a request that two readers could read differently', () => {
     const answer = await send(bytes());
     expect([answer.text.slice(0, 120), answer.status]).toEqual([expect.anything(), 400]);
     expect(JSON.parse(answer.body)).toMatchObject({ code: 'validation_failed', request_id: expect.any(String) });
+    expect(await refunds()).toBe(before);
+  });
+
+  it('H02 a megabyte of chunk extension is cut off, and makes nothing', async () => {
+    const before = await refunds();
+    const body = refundBody();
+    const long = `${body.length.toString(16)};x=${'y'.repeat(2 ** 20)}\r\n${body}\r\n0\r\n\r\n`;
+    const answer = await send(post('Transfer-Encoding: chunked') + long);
+    expect([null, 400, 413, 431]).toContain(answer.status);
+    expect(await refunds()).toBe(before);
+  });
+
+  it('H02 what stands in a trailer is no header', async () => {
+    const before = await refunds();
+    const body = refundBody();
+    const open = post('Transfer-Encoding: chunked', 'Trailer: Authorization').replace(`${key()}\r\n`, '');
+    const answer = await send(`${open}${body.length.toString(16)}\r\n${body}\r\n0\r\n${key()}\r\n\r\n`);
+    expect(answer.status).toBe(401);
     expect(await refunds()).toBe(before);
   });
 
@@ -246,7 +265,7 @@ describe('a request that two readers could read differently', () => {
   });
 });
 
-describe('a callback', () => {
+describe('N20 a callback', () => {
   it.each(['Wechatpay-Signature', 'Wechatpay-Serial', 'Wechatpay-Timestamp', 'wechatpay-nonce', 'Content-Length'])(
     'with two %s headers is refused in the form of the door',
     async (name) => {
@@ -262,16 +281,16 @@ describe('a callback', () => {
 });
 
 describe('a head', () => {
-  it('of three hundred headers is refused', async () => {
-    const many = Array.from({ length: 300 }, (_, n) => `X${n}: y`);
+  it.each([300, 1000])('H06 of %i headers is refused', async (count) => {
+    const many = Array.from({ length: count }, (_, n) => `X${n}: y`);
     const answer = await send(head('GET /v1/refunds HTTP/1.1', HOST, key(), 'Connection: close', ...many));
     expect(answer).toMatchObject({ status: 431, body: expect.stringContaining('"status":431') });
   });
 
   it.each([
-    ['with one long header', () => head('GET /v1/refunds HTTP/1.1', HOST, key(), `X: ${'y'.repeat(9000)}`)],
-    ['with a long address', () => head(`GET /v1/refunds?x=${'y'.repeat(9000)} HTTP/1.1`, HOST, key())],
-    ['with 100 kB of address', () => head(`GET /${'y'.repeat(100_000)} HTTP/1.1`, HOST, key())],
+    ['H06 with one long header', () => head('GET /v1/refunds HTTP/1.1', HOST, key(), `X: ${'y'.repeat(9000)}`)],
+    ['H06 with a long address', () => head(`GET /v1/refunds?x=${'y'.repeat(9000)} HTTP/1.1`, HOST, key())],
+    ['H06 with 100 kB of address', () => head(`GET /${'y'.repeat(100_000)} HTTP/1.1`, HOST, key())],
   ])('%s is refused', async (_, bytes) => {
     const answer = await send(bytes());
     expect([431, 414]).toContain(answer.status);
@@ -279,7 +298,7 @@ describe('a head', () => {
   });
 
   it.each(['HEAD', 'TRACE', 'OPTIONS', 'PUT', 'PATCH', 'DELETE', 'PROPFIND', 'BREW', 'post'])(
-    'with the method %s does not run a POST route',
+    'H05 with the method %s does not run a POST route',
     async (method) => {
       const before = await refunds();
       const body = refundBody();
@@ -301,7 +320,7 @@ describe('a head', () => {
     },
   );
 
-  it('with CONNECT opens no tunnel', async () => {
+  it('H05 with CONNECT opens no tunnel', async () => {
     const answer = await send(head('CONNECT 127.0.0.1:443 HTTP/1.1', HOST, key()));
     expect(answer.text).not.toMatch(/^HTTP\/1\.1 2/);
   });
@@ -314,7 +333,10 @@ describe('a head', () => {
     '/v1/refunds;a=b',
     '/v1%2frefunds',
     '/v1/refunds/',
-  ])('with the path %s reaches no other route', async (path) => {
+    '/%2e%2e/v1/refunds',
+    '/health/%2e%2e/v1/refunds',
+    '/v1/%72efunds%00',
+  ])('H03 with the path %s reaches no other route', async (path) => {
     const before = await refunds();
     const body = refundBody();
     const answer = await send(
@@ -325,7 +347,7 @@ describe('a head', () => {
     expect(await refunds()).toBe(before);
   });
 
-  it('that names another address of the caller changes nothing in who is asking', async () => {
+  it('H04 that names another address of the caller changes nothing in who is asking', async () => {
     const answer = await send(
       head('GET /v1/refunds HTTP/1.1', HOST, 'X-Forwarded-For: 127.0.0.1', 'X-Forwarded-Host: a', 'Connection: close'),
     );
@@ -398,7 +420,7 @@ describe('a connection', () => {
     expect(performance.now() - began).toBeLessThan(4000);
   });
 
-  it('that sends its head too slowly, or nothing, is closed after 5 seconds', async () => {
+  it('H01 that sends its head too slowly, or nothing, is closed after 5 seconds', async () => {
     for (const answer of [await slowHead, await silence]) {
       expect([408, null]).toContain(answer.status);
       expect(answer.seconds).toBeGreaterThan(4.5);
@@ -406,15 +428,15 @@ describe('a connection', () => {
     }
   });
 
-  it('that idles between two requests is closed', async () => {
+  it('H01 that idles between two requests is closed', async () => {
     expect(await idle).toBe(200);
   });
 
-  it('carries a thousand requests and no more', async () => {
+  it('H07 carries a thousand requests and no more', async () => {
     expect((await thousand).text.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(1000);
   });
 
-  it('that sends its body too slowly is closed after 10 seconds', async () => {
+  it('H01 that sends its body too slowly is closed after 10 seconds', async () => {
     const { seconds, status, body } = await slowBody;
     expect(status).toBe(408);
     expect(JSON.parse(body)).toMatchObject({ code: 'validation_failed', status: 408 });

@@ -87,7 +87,18 @@ describe('every list', () => {
   });
 
   it.each(lists())('refuses a parameter it does not know, or a bad value, by name: %s', async (path) => {
-    const names = ['sort', 'offset', 'page', '__proto__', 'constructor', 'Limit', 'limit[]', 'limit[gt]'];
+    const names = [
+      'sort',
+      'offset',
+      'page',
+      '__proto__',
+      'constructor',
+      'toString',
+      'hasOwnProperty',
+      'Limit',
+      'limit[]',
+      'limit[gt]',
+    ];
     for (const name of names) {
       const answer = await stack.api('GET', `${path}?${name}=1`);
       expect([name, answer.status, answer.body['code']]).toEqual([name, 400, 'validation_failed']);

@@ -53,7 +53,7 @@ describe('an APIv2 key', () => {
     ['replaced twice', ([b, c]) => [b, c]],
     ['replaced and put back', ([b, c]) => [b, c, b]],
   ])(
-    'that was %s still opens notices for 48 hours, and not an hour more',
+    'N12 that was %s still opens notices for 48 hours, and not an hour more',
     async (_, history) => {
       const merchant = await keyedMerchant(stack);
       const puts = history([newKey(), newKey()]);

@@ -173,7 +173,7 @@ describe('a refund notice', () => {
     expect(await stack.order(order)).toMatchObject({ amount_reserved: 0, amount_refunded: 300 });
   }, 50_000);
 
-  it('opens with the previous key after the key was changed', async () => {
+  it('N12 opens with the previous key after the key was changed', async () => {
     const { merchant, refund } = await accepted({ refund_notify: 'apply' });
     const key = 'k'.repeat(31) + '2';
     await stack.ok('PUT', `/v1/merchants/${merchant.mchId}/credentials`, { api_v2_key: key });

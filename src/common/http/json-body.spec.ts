@@ -26,6 +26,7 @@ describe('the JSON reader', () => {
     ['NaN', '{"amount":NaN}'],
     ['a prototype key', '{"__proto__":{"admin":true}}'],
     ['a constructor key', '{"a":{"constructor":{"prototype":{}}}}'],
+    ['a key that every object inherits', '{"hasOwnProperty":1}'],
     ['NUL', '{"a":"\\u0000"}'],
     ['a lone surrogate', '{"a":"\\ud800"}'],
     ['deep nesting', `${'['.repeat(10_000)}${']'.repeat(10_000)}`],

@@ -2,8 +2,8 @@ import { parse } from 'lossless-json';
 import { AppError } from '../problem.js';
 
 const DEPTH_MAX = 32;
-/** Names that reach the prototype of an object in careless hands. */
-export const FORBIDDEN_KEYS: readonly string[] = ['__proto__', 'constructor', 'prototype'];
+/** Names that every object inherits, and one more that reaches what it inherits from: the reader of classes passes over them unseen. */
+export const FORBIDDEN_KEYS: readonly string[] = [...Object.getOwnPropertyNames(Object.prototype), 'prototype'];
 const INTEGER = /^-?(0|[1-9][0-9]*)$/;
 /** Every string of a valid JSON text; a key is one with a colon behind it. */
 const STRINGS = /"(?:[^"\\]|\\.)*"(\s*:)?/g;

@@ -12,12 +12,13 @@ const NOTICE_LIMITS = { bytes: NOTICE_BYTES_MAX, elements: 128 } as const;
 const ANSWER_LIMITS = { bytes: 256 * 1024, elements: 1024 } as const;
 const VALUE_LENGTH_MAX = 8 * 1024;
 
+// Blanks are XML's four: other readers take a no-break space for text.
 const DECLARATION =
-  /\s*<\?xml version=["']1\.[01]["'](?: encoding=["']utf-8["'])?(?: standalone=["'](?:yes|no)["'])?\s*\?>/iy;
-const OPEN = /\s*<([a-z][a-z0-9_]{0,63})(\/?)>/y;
+  /<\?xml version=["']1\.0["'](?: encoding=["'](?:utf|UTF)-8["'])?(?: standalone=["'](?:yes|no)["'])?[ \t\n]*\?>/y;
+const OPEN = /[ \t\n]*<([a-z][a-z0-9_]{0,63})(\/?)>/y;
 const CONTENT = /[^<&]+|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});|<!\[CDATA\[(?:(?!\]\]>)[^])*\]\]>/y;
 const CLOSE = /<\/([a-z][a-z0-9_]{0,63})>/y;
-const ROOT_CLOSE = /\s*<\/(xml|root)>\s*$/y;
+const ROOT_CLOSE = /[ \t\n]*<\/(xml|root)>[ \t\n]*$/y;
 /** What XML 1.0 forbids, and what PostgreSQL cannot store. */
 // eslint-disable-next-line no-control-regex
 const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
@@ -57,7 +58,8 @@ function decode(bytes: Buffer): string {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (text.includes('\ufeff') || FORBIDDEN.test(text)) throw new XmlUnreadable('a forbidden character');
-    return text;
+    // XML 1.0, 2.11: a reader sees every line end as LF.
+    return text.replace(/\r\n?/g, '\n');
   } catch (error) {
     throw error instanceof XmlUnreadable ? error : new XmlUnreadable('not UTF-8');
   }

@@ -2,7 +2,7 @@ import { createCipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Secret } from '../../common/secret.js';
 import type { MerchantAccount } from '../../merchants/merchant-account.js';
-import { openV3PaymentNotice, openV3RefundNotice } from './notices.js';
+import { openV3PaymentNotice, openV3RefundNotice, shownByV3Notice } from './notices.js';
 
 interface Vector {
   readonly name: string;
@@ -109,6 +109,8 @@ describe('a v3 refund notice', () => {
     ['with a tag of 12 bytes', envelope(sealed(CONTENT, 'refund', 12)), 'not_decryptable'],
     ['whose content has a doubled key', refund('{"mchid":"1900000001","mchid":"1900000001"}'), 'malformed'],
     ['whose content is a list', refund('[1]'), 'malformed'],
+    ['that is a list', Buffer.from('[]'), 'malformed'],
+    ['whose amounts are a list', refund({ ...CONTENT, amount: [] }), 'malformed'],
     ['whose event says otherwise', refund({ ...CONTENT, refund_status: 'CLOSED' }), 'events_disagree'],
     ['whose event is unknown', refund(CONTENT, { event_type: 'REFUND.DONE' }), 'events_disagree'],
     ['whose event every object inherits', refund(CONTENT, { event_type: 'constructor' }), 'events_disagree'],
@@ -147,9 +149,16 @@ describe('a v3 payment notice', () => {
     ['that was refunded', payment({ ...PAYMENT, trade_state: 'REFUND' }), 'events_disagree'],
     ['with another event', payment(PAYMENT, { event_type: 'TRANSACTION.FAIL' }), 'events_disagree'],
     ['without an amount', payment({ ...PAYMENT, amount: {} }), 'malformed'],
+    ['without a transaction_id', payment({ ...PAYMENT, transaction_id: undefined }), 'malformed'],
     ['without a time', payment({ ...PAYMENT, success_time: 'yesterday' }), 'malformed'],
     ['of another merchant', payment({ ...PAYMENT, mchid: '1' }), 'wrong_merchant'],
   ])('%s is refused', (_, raw, reason) => {
     expect(() => openV3PaymentNotice(raw, account())).toThrow(`notice refused: ${reason}`);
+  });
+});
+
+describe('stored v3 content', () => {
+  it.each([null, undefined, 'x', 1, [], [CONTENT]])('that is %p shows no refund', (content) => {
+    expect(() => shownByV3Notice(content, '1')).toThrow('notice refused: malformed');
   });
 });

@@ -1,0 +1,86 @@
+/** What one hostile input may cost (faults.md 2.7). */
+const CPU_MS_MAX = 20;
+const REPEATS = 9;
+/** More than the garbage between two collections; a leak of some bytes per input passes it soon. */
+const RSS_GROWTH_MB_MAX = 160;
+
+/** All processor time of this process, other threads included, in milliseconds. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Runs `work` once and throws when it costs too much: when it does, and so does the median of some more runs. */
+export function withinBudget<T>(what: () => string, work: () => T): T {
+  const began = cpuMs();
+  const result = work();
+  if (cpuMs() - began > CPU_MS_MAX)
+    assertMedian(
+      what,
+      Array.from({ length: REPEATS }, () => costOf(work)),
+    );
+  return result;
+}
+
+function costOf(work: () => unknown): number {
+  const began = cpuMs();
+  work();
+  return cpuMs() - began;
+}
+
+/** The same for work that is waited for; `again` repeats it without its effects. */
+export async function withinBudgetAsync<T>(
+  what: () => string,
+  work: () => Promise<T>,
+  again: () => Promise<unknown> = work,
+): Promise<T> {
+  const began = cpuMs();
+  const result = await work();
+  if (cpuMs() - began <= CPU_MS_MAX) return result;
+  const costs: number[] = [];
+  for (let n = 0; n < REPEATS; n += 1) {
+    const start = cpuMs();
+    await again();
+    costs.push(cpuMs() - start);
+  }
+  assertMedian(what, costs);
+  return result;
+}
+
+function assertMedian(what: () => string, costsMs: readonly number[]): void {
+  const median = [...costsMs].sort((a, b) => a - b)[Math.floor(costsMs.length / 2)] ?? 0;
+  if (median > CPU_MS_MAX) throw new Error(`${median.toFixed(1)} ms of CPU for ${what()}`);
+}
+
+/** Watches what must stay as it is over a campaign: the memory of this process, and what every object inherits. */
+export class Steady {
+  private readonly inherited = Steady.inherited();
+  private rssMb = 0;
+
+  /** Call it once when everything is warm. */
+  begin(): void {
+    this.rssMb = rssMb();
+  }
+
+  /** Throws when an object inherits anything new. */
+  assertInherited(): void {
+    if (Steady.inherited() !== this.inherited) throw new Error('Object.prototype was changed');
+  }
+
+  /** Throws when the memory has grown since {@link begin}; gives the growth in MB. */
+  assertMemory(): number {
+    const grown = rssMb() - this.rssMb;
+    if (grown > RSS_GROWTH_MB_MAX) throw new Error(`resident memory grew by ${grown} MB`);
+    return grown;
+  }
+
+  private static inherited(): string {
+    return [Object.prototype, Array.prototype, Map.prototype, Function.prototype]
+      .map((prototype) => Reflect.ownKeys(prototype).map(String).join(' '))
+      .join('|');
+  }
+}
+
+function rssMb(): number {
+  return Math.round(process.memoryUsage.rss() / 2 ** 20);
+}
