@@ -101,7 +101,7 @@ describe('the XML reader', () => {
     ['an end that is another', inXml('<a>1</b>'), 'not a flat message'],
     ['the end of CDATA in text', inXml('<a>]]></a>'), 'not a flat message'],
     ['the end of CDATA behind CDATA', inXml('<a><![CDATA[a]]>]]></a>'), 'not a flat message'],
-    ['a doubled element', inXml('<a>1</a><a>2</a>'), 'an element is not plain text'],
+    ['a doubled element', inXml('<a>1</a><a>2</a>'), 'an element stands twice'],
   ])('of %s says what is wrong, and nothing of the message', (_, text, message) => {
     expect(messageOf(text)).toBe(message);
     expect(new XmlUnreadable('x').name).toBe('XmlUnreadable');

@@ -16,9 +16,12 @@ const VALUE_LENGTH_MAX = 8 * 1024;
 const DECLARATION =
   /<\?xml version=["']1\.0["'](?: encoding=["'](?:utf|UTF)-8["'])?(?: standalone=["'](?:yes|no)["'])?[ \t\n]*\?>/y;
 const OPEN = /[ \t\n]*<([a-z][a-z0-9_]{0,63})(\/?)>/y;
-const CONTENT = /[^<&]+|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});|<!\[CDATA\[(?:(?!\]\]>)[^])*\]\]>/y;
+const CONTENT = /[^<&]+|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});|<!\[CDATA\[[^]*?\]\]>/y;
+const CDATA = '<![CDATA[';
+const CDATA_END = ']]>';
 const CLOSE = /<\/([a-z][a-z0-9_]{0,63})>/y;
 const ROOT_CLOSE = /[ \t\n]*<\/(xml|root)>[ \t\n]*$/y;
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** What XML 1.0 forbids, and what PostgreSQL cannot store. */
 // eslint-disable-next-line no-control-regex
 const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
@@ -33,17 +36,18 @@ export function readXml(bytes: Buffer, expect: { readonly root: 'xml' | 'root'; 
   const limits = expect.answer ? ANSWER_LIMITS : NOTICE_LIMITS;
   if (bytes.length > limits.bytes) throw new XmlUnreadable('too long');
   const text = decode(bytes);
-  const names = namesOf(text, expect.root, limits.elements);
-  const parsed = parse(text, expect.root);
-  return new Map(names.map((name) => [name, valueOf(parsed[name])]));
+  const elements = elementsOf(text, expect.root, limits.elements);
+  const literal = new Map(elements);
+  if (literal.size < elements.length) throw new XmlUnreadable('an element stands twice');
+  const fields = isWhole(literal) ? literal : parse(text, expect.root, literal.keys());
+  for (const value of fields.values())
+    if (value.length > VALUE_LENGTH_MAX) throw new XmlUnreadable('a value is too long');
+  return fields;
 }
 
-function valueOf(values: readonly unknown[] | undefined): string {
-  const [value] = values ?? [];
-  if (typeof value !== 'string' || values?.length !== 1) throw new XmlUnreadable('an element is not plain text');
-  if (value.length > VALUE_LENGTH_MAX) throw new XmlUnreadable('a value is too long');
-  if (FORBIDDEN.test(value) || /\p{Surrogate}/u.test(value)) throw new XmlUnreadable('a forbidden character');
-  return value;
+/** True where the walk has given every value, which spares most messages the parser: three fifths of a notice's time. */
+function isWhole(literal: ReadonlyMap<string, string | null>): literal is ReadonlyMap<string, string> {
+  return [...literal.values()].every((value) => value !== null);
 }
 
 /** Writes a flat message; empty values are left out, as in the signature. */
@@ -56,7 +60,7 @@ export function writeXml(fields: Fields): string {
 
 function decode(bytes: Buffer): string {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const text = UTF8.decode(bytes);
     if (text.includes('\ufeff') || FORBIDDEN.test(text)) throw new XmlUnreadable('a forbidden character');
     // XML 1.0, 2.11: a reader sees every line end as LF.
     return text.replace(/\r\n?/g, '\n');
@@ -79,32 +83,53 @@ class Scanner {
   }
 }
 
-/** Walks the text once and gives the element names; throws on anything outside the small grammar. */
-function namesOf(text: string, root: 'xml' | 'root', elementsMax: number): string[] {
+/** An element's name and its text; null where only the parser knows it: entities, or several pieces. */
+type Element = readonly [name: string, literal: string | null];
+
+/** Walks the text once and gives its elements; throws on anything outside the small grammar. */
+function elementsOf(text: string, root: 'xml' | 'root', elementsMax: number): Element[] {
   const scanner = new Scanner(text);
   scanner.take(DECLARATION);
   const opened = scanner.take(OPEN);
   if (opened?.[1] !== root || opened[2] === '/') throw new XmlUnreadable('another root');
-  const names: string[] = [];
+  const elements: Element[] = [];
   for (let end = scanner.take(ROOT_CLOSE); end?.[1] !== root; end = scanner.take(ROOT_CLOSE)) {
-    if (end || names.length >= elementsMax) throw new XmlUnreadable('another root, or too many elements');
-    names.push(takeElement(scanner));
+    if (end || elements.length >= elementsMax) throw new XmlUnreadable('another root, or too many elements');
+    elements.push(takeElement(scanner));
   }
-  return names;
+  return elements;
 }
 
-function takeElement(scanner: Scanner): string {
+function takeElement(scanner: Scanner): Element {
   const [, name, empty] = scanner.take(OPEN) ?? [];
-  if (name === undefined) throw new XmlUnreadable('not a flat message');
-  if (empty === '/') return name;
-  for (let content = scanner.take(CONTENT); content; content = scanner.take(CONTENT)) {
-    if (!content[0].startsWith('<') && content[0].includes(']]>')) throw new XmlUnreadable('not a flat message');
-  }
+  if (name === undefined || name in Object.prototype) throw new XmlUnreadable('not a flat message');
+  if (empty === '/') return [name, ''];
+  const pieces: string[] = [];
+  for (let content = scanner.take(CONTENT); content; content = scanner.take(CONTENT)) pieces.push(content[0]);
+  if (pieces.some((piece) => !piece.startsWith('<') && piece.includes(CDATA_END)))
+    throw new XmlUnreadable('not a flat message');
   if (scanner.take(CLOSE)?.[1] !== name) throw new XmlUnreadable('not a flat message');
-  return name;
+  return [name, literalOf(pieces)];
 }
 
-function parse(text: string, root: string): Readonly<Record<string, readonly unknown[] | undefined>> {
+function literalOf([piece = '', ...more]: readonly string[]): string | null {
+  if (more.length > 0 || piece.startsWith('&')) return null;
+  return piece.startsWith('<') ? piece.slice(CDATA.length, -CDATA_END.length) : piece;
+}
+
+function parse(text: string, root: string, names: Iterable<string>): ReadonlyMap<string, string> {
+  const parsed = parsedBy(text, root);
+  return new Map([...names].map((name) => [name, valueOf(parsed[name])]));
+}
+
+function valueOf(values: readonly unknown[] | undefined): string {
+  const [value] = values ?? [];
+  if (typeof value !== 'string' || values?.length !== 1) throw new XmlUnreadable('an element is not plain text');
+  if (FORBIDDEN.test(value) || /\p{Surrogate}/u.test(value)) throw new XmlUnreadable('a forbidden character');
+  return value;
+}
+
+function parsedBy(text: string, root: string): Readonly<Record<string, readonly unknown[] | undefined>> {
   let result: Record<string, unknown> | null = null;
   const parser = new Parser({ async: false, explicitArray: true, includeWhiteChars: true, charkey: '_', emptyTag: '' });
   parser.parseString(text, (error: Error | null, parsed: Record<string, unknown> | null) => {
