@@ -71,6 +71,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit_logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page of changes by callers, newest first. */
+        get: operations["AuditLogsController_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/merchants": {
         parameters: {
             query?: never;
@@ -633,6 +650,28 @@ export interface components {
             created_by: string;
             expires_at: string | null;
         };
+        AuditLogView: {
+            id: string;
+            at: string;
+            /** @description `key_…`, `admin` for ADMIN_API_KEY, or `command_line`. */
+            actor: string;
+            /** @enum {string} */
+            action: "api_key.create" | "api_key.delete" | "master_key.rotate" | "merchant.create" | "merchant.update" | "merchant.credentials" | "merchant.check" | "mini_program.create" | "mini_program.update" | "notification.reprocess" | "order.create" | "order.register" | "order.sync" | "order.close" | "refund.create" | "refund.sync" | "refund.cancel" | "refund.retry" | "refund.repair" | "refund.resolve" | "webhook_endpoint.create" | "webhook_endpoint.update" | "webhook_endpoint.delete" | "webhook_endpoint.rotate_secret" | "webhook_endpoint.test" | "webhook_delivery.resend";
+            /** @description The id of what was changed. */
+            object: string;
+            /** @description What is no longer so; null of something new. */
+            before: {
+                [key: string]: unknown;
+            } | null;
+            /** @description What is so instead; null of something deleted, and where WeChat's answer decides. */
+            after: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Where the request came from; null for the command line. */
+            address: string | null;
+            /** @description The x-request-id of its answer; null for the command line. */
+            request_id: string | null;
+        };
         CreateMerchantDto: {
             mch_id: string;
             name: string;
@@ -1008,7 +1047,7 @@ export interface components {
             endpoint: string;
             event: string;
             /** @enum {string} */
-            type: "order.paid" | "order.closed" | "order.partially_refunded" | "order.refunded" | "refund.insufficient_balance" | "refund.processing" | "refund.requires_action" | "refund.succeeded" | "refund.failed" | "refund.canceled" | "refund.corrected" | "refund.created" | "refund.external_detected" | "webhook_endpoint.test";
+            type: "webhook_endpoint.test" | "order.paid" | "order.closed" | "order.partially_refunded" | "order.refunded" | "refund.insufficient_balance" | "refund.processing" | "refund.requires_action" | "refund.succeeded" | "refund.failed" | "refund.canceled" | "refund.corrected" | "refund.created" | "refund.external_detected";
             sequence: number;
             /** @enum {string} */
             status: "delivered" | "failed" | "pending";
@@ -1207,6 +1246,52 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    AuditLogsController_list: {
+        parameters: {
+            query?: {
+                /** @description 1 to 100; 20 when left out. */
+                limit?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description RFC 3339. */
+                created_gte?: string;
+                /** @description RFC 3339. */
+                created_lt?: string;
+                actor?: string;
+                /** @description The id of a refund, an order, a merchant or whatever else was changed. */
+                object?: string;
+                /** @description Comma list. */
+                action?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        data: components["schemas"]["AuditLogView"][];
+                        /** @description The cursor of the next page; null on the last. */
+                        next_cursor: string | null;
+                    };
+                };
             };
             /** @description An error */
             default: {

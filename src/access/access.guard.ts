@@ -3,7 +3,7 @@ import { Reflector } from '@nestjs/core';
 import { AppError } from '../common/problem.js';
 import { type CallerRequest, ROUTE_ACCESS, type RouteAccess } from './access.decorators.js';
 import { ApiKeys } from './api-keys.js';
-import { type Caller, hasRole } from './caller.js';
+import { type Caller, hasRole, type Identity } from './caller.js';
 
 /** Lets a request through by the access its route declares; every wrong key gets the same 401. */
 @Injectable()
@@ -17,16 +17,17 @@ export class AccessGuard implements CanActivate {
     const access = this.reflector.get<RouteAccess | undefined>(ROUTE_ACCESS, context.getHandler());
     if (access?.kind === 'public') return true;
     const request = context.switchToHttp().getRequest<CallerRequest>();
-    request.caller = await this.authenticated(request.headers.authorization);
+    const identity = await this.authenticated(request.headers.authorization);
+    request.caller = { ...identity, address: request.ip, requestId: request.id };
     authorize(request.caller, access);
     return true;
   }
 
-  private async authenticated(header: string | undefined): Promise<Caller> {
+  private async authenticated(header: string | undefined): Promise<Identity> {
     const [, text] = /^Bearer ([\x21-\x7e]{1,300})$/i.exec(header ?? '') ?? [];
-    const caller = text === undefined ? null : await this.keys.callerOf(text);
-    if (!caller) throw new AppError('unauthorized', 'The request carries no API key that is valid now.');
-    return caller;
+    const identity = text === undefined ? null : await this.keys.callerOf(text);
+    if (!identity) throw new AppError('unauthorized', 'The request carries no API key that is valid now.');
+    return identity;
   }
 }
 

@@ -33,7 +33,7 @@ export class ApiKeysController {
   @Delete(':id')
   @HttpCode(204)
   @RequireRole('admin', { unscopedOnly: true })
-  async remove(@Param('id') id: string): Promise<void> {
-    await this.keys.revoke(id);
+  async remove(@CurrentCaller() caller: Caller, @Param('id') id: string): Promise<void> {
+    await this.keys.revoke(caller, id);
   }
 }

@@ -5,7 +5,8 @@ import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import type { Caller, Role } from './caller.js';
+import { record } from './audit-log.js';
+import type { Caller, Identity, Role } from './caller.js';
 import { newKeyText, readKeyText, sameSecret } from './key-text.js';
 import type { ApiKeyView, NewApiKeyView } from './api-key.view.js';
 
@@ -47,7 +48,7 @@ export class ApiKeys {
   ) {}
 
   /** Who this key text stands for; null for every kind of wrong key. */
-  async callerOf(text: string): Promise<Caller | null> {
+  async callerOf(text: string): Promise<Identity | null> {
     if (sameSecret(text, this.settings.adminApiKey.reveal())) {
       return { id: 'admin', name: 'ADMIN_API_KEY', role: 'admin', appids: null };
     }
@@ -60,12 +61,17 @@ export class ApiKeys {
   async create(caller: Caller, wish: NewApiKey): Promise<NewApiKeyView> {
     const id = newUuid();
     const { text, secretHash } = newKeyText(id);
-    const [row] = await this.uow.query<KeyRow>(
-      `INSERT INTO api_key (id, name, role, appids, secret_hash, created_at, created_by, expires_at)
-       VALUES ($1, $2, $3, $4, $5, (SELECT tuikuan_now()), $6, $7) RETURNING ${COLUMNS}`,
-      [id, wish.name, wish.role, wish.appids ?? null, secretHash, caller.id, wish.expires_at ?? null],
-    );
-    return { ...viewOf(row as KeyRow), key: text };
+    const made = await this.uow.run(async (tx) => {
+      const [row] = await tx.query<KeyRow[]>(
+        `INSERT INTO api_key (id, name, role, appids, secret_hash, created_at, created_by, expires_at)
+         VALUES ($1, $2, $3, $4, $5, (SELECT tuikuan_now()), $6, $7) RETURNING ${COLUMNS}`,
+        [id, wish.name, wish.role, wish.appids ?? null, secretHash, caller.id, wish.expires_at ?? null],
+      );
+      const view = viewOf(row as KeyRow);
+      await record(tx, caller, { action: 'api_key.create', object: view.id, before: null, after: view });
+      return view;
+    });
+    return { ...made, key: text };
   }
 
   /** One page of the live keys, newest first. */
@@ -81,13 +87,16 @@ export class ApiKeys {
   }
 
   /** Kills a key; AppError api_key_not_found. */
-  async revoke(id: string): Promise<void> {
+  async revoke(caller: Caller, id: string): Promise<void> {
     const uuid = uuidOf('apiKey', id);
-    const rows = await this.uow.query(
-      'UPDATE api_key SET revoked_at = (SELECT tuikuan_now()) WHERE id = $1 AND revoked_at IS NULL RETURNING id',
-      [uuid],
-    );
-    if (rows.length === 0) throw new AppError('api_key_not_found', `There is no API key ${id}.`);
+    await this.uow.run(async (tx) => {
+      const [[row]] = await tx.query<[KeyRow[], number]>(
+        `UPDATE api_key SET revoked_at = (SELECT tuikuan_now()) WHERE id = $1 AND revoked_at IS NULL RETURNING ${COLUMNS}`,
+        [uuid],
+      );
+      if (!row) throw new AppError('api_key_not_found', `There is no API key ${id}.`);
+      await record(tx, caller, { action: 'api_key.delete', object: id, before: viewOf(row), after: null });
+    });
     if (uuid !== null) this.cache.delete(uuid);
   }
 

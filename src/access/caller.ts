@@ -1,8 +1,8 @@
 export const ROLES = ['viewer', 'operator', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Who asks. Scope comes from the credential only, never from a body, query or header. */
-export interface Caller {
+/** Whom a credential stands for. Scope comes from it only, never from a body, query or header. */
+export interface Identity {
   /** `key_…`, or `admin` for ADMIN_API_KEY. */
   readonly id: string;
   readonly name: string;
@@ -10,6 +10,23 @@ export interface Caller {
   /** The apps this caller sees and changes; null for all. */
   readonly appids: readonly string[] | null;
 }
+
+/** Who asks. */
+export interface Caller extends Identity {
+  /** Where the request came from, and the x-request-id of its answer; null for the command line. */
+  readonly address: string | null;
+  readonly requestId: string | null;
+}
+
+/** Whoever runs a command of the tool. */
+export const COMMAND_LINE: Caller = {
+  id: 'command_line',
+  name: 'command line',
+  role: 'admin',
+  appids: null,
+  address: null,
+  requestId: null,
+};
 
 /** True when `caller` may do what `needed` may. */
 export function hasRole(caller: Caller, needed: Role): boolean {

@@ -2,11 +2,9 @@ import { plainToInstance } from 'class-transformer';
 import { validateSync } from 'class-validator';
 import { CreateApiKeyDto } from '../access/api-keys.dto.js';
 import { ApiKeys } from '../access/api-keys.js';
+import { COMMAND_LINE } from '../access/caller.js';
 import { type Command, EXIT_CODES, type OptionValues, textOf, WrongUsage } from './command.js';
 import { withService } from './service.js';
-
-/** Whom the row names as its maker. */
-const MAKER = { id: 'command_line', name: 'command line', role: 'admin', appids: null } as const;
 
 /** Makes an API key without a running server. Its text is printed this once. */
 export const createApiKey: Command = {
@@ -18,7 +16,7 @@ export const createApiKey: Command = {
   },
   run: async (values, { environment }) => {
     const wish = wishOf(values);
-    const key = await withService(environment, (app) => app.get(ApiKeys).create(MAKER, wish));
+    const key = await withService(environment, (app) => app.get(ApiKeys).create(COMMAND_LINE, wish));
     const scope = key.appids === null ? 'every mini-program' : key.appids.join(', ');
     const lines = [key.key, `${key.id} · ${key.role} of ${scope} · it is shown this once`];
     return { exitCode: EXIT_CODES.ok, lines, json: key };

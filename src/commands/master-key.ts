@@ -1,3 +1,6 @@
+import { record } from '../access/audit-log.js';
+import { COMMAND_LINE } from '../access/caller.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import { KeyRotation, type Rotation } from '../operations/key-rotation.js';
 import { type Command, EXIT_CODES } from './command.js';
 import { withService } from './service.js';
@@ -6,11 +9,15 @@ import { withService } from './service.js';
 export const rotateMasterKey: Command = {
   options: {},
   run: async (_values, { environment, progress }) => {
-    const rotation = await withService(environment, (app) =>
-      app
+    const rotation = await withService(environment, async (app) => {
+      const done = await app
         .get(KeyRotation)
-        .rotate(({ table, seen, resealed }) => progress(`${table}: ${seen} looked at, ${resealed} sealed anew`)),
-    );
+        .rotate(({ table, seen, resealed }) => progress(`${table}: ${seen} looked at, ${resealed} sealed anew`));
+      const after = { tables: done.tables, in_use: done.inUse };
+      const change = { action: 'master_key.rotate', object: done.active, before: null, after } as const;
+      await app.get(UnitOfWork).run((tx) => record(tx, COMMAND_LINE, change));
+      return done;
+    });
     const left = Object.keys(rotation.inUse).length > 0 || rotation.unreadable.length > 0;
     return {
       exitCode: left ? EXIT_CODES.todo : EXIT_CODES.ok,

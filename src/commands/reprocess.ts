@@ -1,5 +1,6 @@
 import { plainToInstance } from 'class-transformer';
 import { validateSync } from 'class-validator';
+import { COMMAND_LINE } from '../access/caller.js';
 import { Inbox } from '../notifications/inbox.js';
 import { ListNotificationsQuery } from '../notifications/notifications.dto.js';
 import { type Command, EXIT_CODES, type OptionValues, textOf, WrongUsage } from './command.js';
@@ -54,7 +55,7 @@ async function reprocessAll(
     const page = await inbox.list({ ...query, limit: PAGE, ...(cursor !== null && { cursor }) });
     for (const { id } of page.data) {
       try {
-        const { result } = await inbox.reprocess(id);
+        const { result } = await inbox.reprocess(COMMAND_LINE, id);
         all.results[result] = (all.results[result] ?? 0) + 1;
       } catch (error) {
         all.failed.push({ id, reason: error instanceof Error ? error.message : String(error) });

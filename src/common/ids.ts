@@ -9,6 +9,7 @@ export const ID_PREFIXES = {
   apiKey: 'key_',
   webhookEndpoint: 'we_',
   webhookDelivery: 'wd_',
+  auditLog: 'aud_',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { assert } from '../common/assert.js';
 import { isStalePlan } from './database-errors.js';
+import { PLANNED_BY_VALUES } from './filters.js';
 
 /** Names already given, by statement text: the statements of this service are few and literal. */
 const names = new Map<string, string>();
@@ -55,12 +56,12 @@ class CarefulClient extends pg.Client {
 
 /**
  * Names each parametrised statement by its text, so that PostgreSQL parses and plans it once per connection; TypeORM names none.
- * Statements without parameters (BEGIN, COMMIT) stay as they are.
+ * Statements without parameters (BEGIN, COMMIT) stay as they are, and so do those that are planned by their values.
  */
 class NamingClient extends CarefulClient {
   protected override prepared(config: unknown, values: unknown): unknown {
-    const named = typeof config === 'string' && Array.isArray(values) && values.length > 0;
-    return named ? { name: nameOf(config), text: config } : config;
+    const parametrised = typeof config === 'string' && Array.isArray(values) && values.length > 0;
+    return parametrised && !config.startsWith(PLANNED_BY_VALUES) ? { name: nameOf(config), text: config } : config;
   }
 }
 

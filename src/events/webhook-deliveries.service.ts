@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { record } from '../access/audit-log.js';
 import type { Caller } from '../access/caller.js';
 import { assert } from '../common/assert.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
@@ -90,7 +91,12 @@ export class WebhookDeliveriesService {
   async resend(caller: Caller, id: string): Promise<WebhookDeliveryView> {
     const row = await this.get(caller, uuidOf('webhookDelivery', id), id);
     assertEnabled(row.endpoint_enabled);
-    await this.uow.query(RESEND_SQL, [row.id]);
+    const before = deliveryView(row);
+    await this.uow.run(async (tx) => {
+      await tx.query(RESEND_SQL, [row.id]);
+      const after = { ...before, status: 'pending', delivered_at: null };
+      await record(tx, caller, { action: 'webhook_delivery.resend', object: id, before, after });
+    });
     return deliveryView(await this.get(caller, row.id, id));
   }
 
@@ -99,7 +105,11 @@ export class WebhookDeliveriesService {
     const endpoint = await this.endpoints.get(caller, endpointId);
     assertEnabled(endpoint.enabled);
     const id = newUuid();
-    await this.uow.query(TEST_SQL, [newUuid(), id, endpoint.id, publicId('webhookEndpoint', endpoint.id)]);
+    await this.uow.run(async (tx) => {
+      await tx.query(TEST_SQL, [newUuid(), id, endpoint.id, publicId('webhookEndpoint', endpoint.id)]);
+      const after = { delivery: publicId('webhookDelivery', id) };
+      await record(tx, caller, { action: 'webhook_endpoint.test', object: endpointId, before: null, after });
+    });
     return deliveryView(await this.get(caller, id, publicId('webhookDelivery', id)));
   }
 

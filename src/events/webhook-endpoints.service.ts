@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Caller } from '../access/caller.js';
+import { type AuditAction, record } from '../access/audit-log.js';
 import { seesApp } from '../access/caller.js';
 import { assert } from '../common/assert.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
@@ -74,6 +75,8 @@ export class WebhookEndpointsService {
     const id = newUuid();
     const secret = await this.uow.run(async (tx) => {
       await tx.query(INSERT_SQL, [id, wish.url, wish.events, appids, wish.description ?? null, caller.id]);
+      const after = await viewIn(tx, caller, id);
+      await record(tx, caller, { action: 'webhook_endpoint.create', object: after.id, before: null, after });
       return this.secrets.replace(tx, id);
     });
     return { endpoint: await this.get(caller, publicId('webhookEndpoint', id)), secret };
@@ -97,25 +100,29 @@ export class WebhookEndpointsService {
   async update(caller: Caller, id: string, wish: UpdateWebhookEndpointDto): Promise<EndpointRow> {
     await this.get(caller, id);
     if (wish.url !== undefined) await this.assertUrl(wish.url);
-    await this.locked(caller, id, (tx, uuid) =>
+    await this.changed(caller, id, 'webhook_endpoint.update', (tx, uuid) =>
       tx.query(UPDATE_SQL, [uuid, wish.url ?? null, wish.events ?? null, wish.enabled ?? null]),
     );
     return this.get(caller, id);
   }
 
   async remove(caller: Caller, id: string): Promise<void> {
-    await this.locked(caller, id, (tx, uuid) => tx.query(DELETE_SQL, [uuid]));
+    await this.changed(caller, id, 'webhook_endpoint.delete', (tx, uuid) => tx.query(DELETE_SQL, [uuid]));
   }
 
   /** A new secret; the one before signs beside it for a day. */
   async rotate(caller: Caller, id: string): Promise<EndpointWithSecret> {
-    const secret = await this.locked(caller, id, (tx, uuid) => this.secrets.replace(tx, uuid));
+    const secret = await this.changed(caller, id, 'webhook_endpoint.rotate_secret', (tx, uuid) =>
+      this.secrets.replace(tx, uuid),
+    );
     return { endpoint: await this.get(caller, id), secret };
   }
 
-  private async locked<T>(
+  /** Locks the endpoint and records what the work changes in its view. */
+  private async changed<T>(
     caller: Caller,
     id: string,
+    action: AuditAction,
     work: (tx: EntityManager, uuid: string) => Promise<T>,
   ): Promise<T> {
     const uuid = uuidOf('webhookEndpoint', id);
@@ -123,7 +130,11 @@ export class WebhookEndpointsService {
       const found = await tx.query<unknown[]>(LOCK_SQL, [caller.appids, uuid]);
       if (found.length === 0) throw notFound(id);
       assert(uuid, 'an id that is found is one');
-      return work(tx, uuid);
+      const before = await viewIn(tx, caller, uuid);
+      const done = await work(tx, uuid);
+      const after = action === 'webhook_endpoint.delete' ? null : await viewIn(tx, caller, uuid);
+      await record(tx, caller, { action, object: id, before, after });
+      return done;
     });
   }
 
@@ -140,6 +151,12 @@ export class WebhookEndpointsService {
     const absent = hidden ?? missing?.appid;
     if (absent !== undefined) throw new AppError('mini_program_not_found', `There is no mini-program ${absent}.`);
   }
+}
+
+async function viewIn(tx: EntityManager, caller: Caller, uuid: string): Promise<WebhookEndpointView> {
+  const [row] = await tx.query<EndpointRow[]>(GET_SQL, [caller.appids, uuid]);
+  assert(row, 'an endpoint that is locked is there');
+  return endpointView(row);
 }
 
 function notFound(id: string): AppError {

@@ -29,8 +29,8 @@ export class MerchantsController {
 
   @Post()
   @RequireRole('admin', { unscopedOnly: true })
-  create(@Body() body: CreateMerchantDto): Promise<MerchantView> {
-    return this.merchants.create(body);
+  create(@CurrentCaller() caller: Caller, @Body() body: CreateMerchantDto): Promise<MerchantView> {
+    return this.merchants.create(caller, body);
   }
 
   @Get()
@@ -48,23 +48,31 @@ export class MerchantsController {
 
   @Patch(':mch_id')
   @RequireRole('admin', { unscopedOnly: true })
-  update(@Param('mch_id') mchId: string, @Body() body: UpdateMerchantDto): Promise<MerchantView> {
-    return this.merchants.update(mchId, body);
+  update(
+    @CurrentCaller() caller: Caller,
+    @Param('mch_id') mchId: string,
+    @Body() body: UpdateMerchantDto,
+  ): Promise<MerchantView> {
+    return this.merchants.update(caller, mchId, body);
   }
 
   /** Write-only: only the kinds named are replaced. */
   @Put(':mch_id/credentials')
   @RequireRole('admin', { unscopedOnly: true })
-  putCredentials(@Param('mch_id') mchId: string, @Body() body: PutCredentialsDto): Promise<CredentialView[]> {
-    return this.merchants.putCredentials(mchId, body);
+  putCredentials(
+    @CurrentCaller() caller: Caller,
+    @Param('mch_id') mchId: string,
+    @Body() body: PutCredentialsDto,
+  ): Promise<CredentialView[]> {
+    return this.merchants.putCredentials(caller, mchId, body);
   }
 
   /** Tries the credentials at WeChat without moving money. */
   @Post(':mch_id/check')
   @HttpCode(200)
   @RequireRole('admin', { unscopedOnly: true })
-  async check(@Param('mch_id') mchId: string): Promise<CheckResultsView> {
-    const results = await this.merchants.check(mchId);
+  async check(@CurrentCaller() caller: Caller, @Param('mch_id') mchId: string): Promise<CheckResultsView> {
+    const results = await this.merchants.check(caller, mchId);
     return {
       results: results.map(({ kind, result, wechatCode, message }) => ({
         kind,
@@ -85,8 +93,8 @@ export class MiniProgramsController {
 
   @Post()
   @RequireRole('admin', { unscopedOnly: true })
-  create(@Body() body: CreateMiniProgramDto): Promise<MiniProgramView> {
-    return this.miniPrograms.create(body);
+  create(@CurrentCaller() caller: Caller, @Body() body: CreateMiniProgramDto): Promise<MiniProgramView> {
+    return this.miniPrograms.create(caller, body);
   }
 
   @Get()
@@ -105,7 +113,11 @@ export class MiniProgramsController {
 
   @Patch(':appid')
   @RequireRole('admin', { unscopedOnly: true })
-  update(@Param('appid') appid: string, @Body() body: UpdateMiniProgramDto): Promise<MiniProgramView> {
-    return this.miniPrograms.update(appid, body);
+  update(
+    @CurrentCaller() caller: Caller,
+    @Param('appid') appid: string,
+    @Body() body: UpdateMiniProgramDto,
+  ): Promise<MiniProgramView> {
+    return this.miniPrograms.update(caller, appid, body);
   }
 }

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { type AuditAction, record } from '../access/audit-log.js';
+import type { Caller } from '../access/caller.js';
+import { assert } from '../common/assert.js';
 import { CLOCK, type Clock } from '../common/clock.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { newUuid } from '../common/ids.js';
@@ -38,6 +41,14 @@ const INSERT_SQL = `
     SELECT $1, $2, $3, $4, $5, $6, now, now FROM clock RETURNING mch_id)
   INSERT INTO merchant_rate (mch_id, next_slot_at, rate_per_second, rate_changed_at, next_query_slot_at)
   SELECT mch_id, now, ${START_RATE_PER_SECOND}, now, now FROM made, clock`;
+
+const GET_SQL = `${MERCHANT_COLUMNS} WHERE m.mch_id = $1`;
+const LOCK_SQL = 'SELECT 1 FROM merchant WHERE mch_id = $1 FOR NO KEY UPDATE';
+
+const UPDATE_SQL = `
+  UPDATE merchant SET name = coalesce($2, name), enabled = coalesce($3, enabled), api_version = coalesce($4, api_version),
+    sign_type = coalesce($5, sign_type), refund_notify = coalesce($6, refund_notify), updated_at = (SELECT tuikuan_now())
+  WHERE mch_id = $1`;
 
 const SAME_SQL = `
   SELECT 1 FROM credential WHERE mch_id = $1 AND kind = $2 AND fingerprint = $3 AND serial IS NOT DISTINCT FROM $4 AND replaced_at IS NULL`;
@@ -81,23 +92,22 @@ export class MerchantsService {
   ) {}
 
   /** AppError merchant_exists. */
-  async create(wish: CreateMerchantDto): Promise<MerchantView> {
+  async create(caller: Caller, wish: CreateMerchantDto): Promise<MerchantView> {
     const { mch_id: mchId, name, api_version: version, sign_type: signType, refund_notify: notify } = wish;
     const token = randomBytes(16).toString('hex');
     try {
-      await this.uow.query(INSERT_SQL, [mchId, name, version, signType ?? 'HMAC-SHA256', notify ?? 'confirm', token]);
+      return await this.changed(caller, mchId, 'merchant.create', (tx) =>
+        tx.query(INSERT_SQL, [mchId, name, version, signType ?? 'HMAC-SHA256', notify ?? 'confirm', token]),
+      );
     } catch (error) {
       if (constraintOf(error) !== 'merchant_pkey') throw error;
       throw new AppError('merchant_exists', `Merchant ${mchId} exists.`);
     }
-    return this.get(mchId);
   }
 
   /** AppError merchant_not_found. */
   async get(mchId: string): Promise<MerchantView> {
-    const [row] = MCH_ID.test(mchId)
-      ? await this.uow.query<MerchantRow>(`${MERCHANT_COLUMNS} WHERE m.mch_id = $1`, [mchId])
-      : [];
+    const [row] = MCH_ID.test(mchId) ? await this.uow.query<MerchantRow>(GET_SQL, [mchId]) : [];
     if (!row) throw new AppError('merchant_not_found', `There is no merchant ${mchId}.`);
     return merchantView(row, this.settings.publicUrl);
   }
@@ -121,7 +131,7 @@ export class MerchantsService {
   }
 
   /** AppError merchant_not_found, credentials_missing when the protocol asked for lacks some. */
-  async update(mchId: string, change: UpdateMerchantDto): Promise<MerchantView> {
+  async update(caller: Caller, mchId: string, change: UpdateMerchantDto): Promise<MerchantView> {
     const merchant = await this.get(mchId);
     const { api_version: version } = change;
     if (version !== undefined && version !== merchant.api_version) {
@@ -130,25 +140,14 @@ export class MerchantsService {
         throw new AppError('credentials_missing', `For ${version} merchant ${mchId} lacks ${missing.join(', ')}.`);
       }
     }
-    await this.uow.query(
-      `UPDATE merchant SET name = coalesce($2, name), enabled = coalesce($3, enabled), api_version = coalesce($4, api_version),
-         sign_type = coalesce($5, sign_type), refund_notify = coalesce($6, refund_notify), updated_at = (SELECT tuikuan_now())
-       WHERE mch_id = $1`,
-      [
-        mchId,
-        change.name ?? null,
-        change.enabled ?? null,
-        version ?? null,
-        change.sign_type ?? null,
-        change.refund_notify ?? null,
-      ],
+    const { name = null, enabled = null, sign_type: signType = null, refund_notify: notify = null } = change;
+    return this.changed(caller, mchId, 'merchant.update', (tx) =>
+      tx.query(UPDATE_SQL, [mchId, name, enabled, version ?? null, signType, notify]),
     );
-    this.directory.forget();
-    return this.get(mchId);
   }
 
   /** Replaces only the kinds named; AppError credentials_invalid with the reasons, and nothing is stored then. */
-  async putCredentials(mchId: string, input: PutCredentialsDto): Promise<CredentialView[]> {
+  async putCredentials(caller: Caller, mchId: string, input: PutCredentialsDto): Promise<CredentialView[]> {
     await this.get(mchId);
     assertWholePairs(input);
     const checked = await checkCredentials(mchId, input, this.clock.wallMs());
@@ -157,21 +156,47 @@ export class MerchantsService {
         errors: [{ field: 'api_v2_key', message: 'at least one credential is needed' }],
       });
     }
-    await this.uow.run(async (tx) => {
+    const merchant = await this.changed(caller, mchId, 'merchant.credentials', async (tx) => {
       await tx.query(RESUME_SQL, [mchId, SEEN_EVERYWHERE_SECONDS]);
       for (const credential of checked) await this.replace(tx, mchId, credential);
     });
-    this.directory.forget();
-    return (await this.get(mchId)).credentials;
+    return merchant.credentials;
   }
 
   /** Tries the credentials at WeChat; moves no money. Nothing wrong and something proven ends a pause. */
-  async check(mchId: string): Promise<readonly ProbeResult[]> {
+  async check(caller: Caller, mchId: string): Promise<readonly ProbeResult[]> {
     await this.get(mchId);
     const results = await this.credentialProbe.probe(mchId);
     const proven = results.some(({ result }) => result === 'ok') && results.every(({ result }) => result !== 'wrong');
-    if (proven) await this.uow.query(RESUME_SQL, [mchId, 0]);
+    await this.changed(caller, mchId, 'merchant.check', async (tx) => {
+      if (proven) await tx.query(RESUME_SQL, [mchId, 0]);
+    });
     return results;
+  }
+
+  /** The merchant after `work`; what that changes in its view is recorded with it. */
+  private async changed(
+    caller: Caller,
+    mchId: string,
+    action: AuditAction,
+    work: (tx: EntityManager) => Promise<unknown>,
+  ): Promise<MerchantView> {
+    const after = await this.uow.run(async (tx) => {
+      await tx.query(LOCK_SQL, [mchId]);
+      const before = await this.viewIn(tx, mchId);
+      await work(tx);
+      const now = await this.viewIn(tx, mchId);
+      assert(now, 'a merchant that was changed is there');
+      await record(tx, caller, { action, object: mchId, before, after: now });
+      return now;
+    });
+    this.directory.forget();
+    return after;
+  }
+
+  private async viewIn(tx: EntityManager, mchId: string): Promise<MerchantView | null> {
+    const [row] = await tx.query<MerchantRow[]>(GET_SQL, [mchId]);
+    return row ? merchantView(row, this.settings.publicUrl) : null;
   }
 
   /** The same credential once more changes nothing: the one before it must not lose its window. */

@@ -1,5 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { record } from '../access/audit-log.js';
+import type { Caller } from '../access/caller.js';
+import { assert } from '../common/assert.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { AppError } from '../common/problem.js';
 import { constraintOf, UnitOfWork } from '../database/unit-of-work.js';
@@ -28,21 +31,23 @@ export class MiniProgramsService {
   constructor(private readonly uow: UnitOfWork) {}
 
   /** AppError mini_program_exists, merchant_not_found. */
-  async create(wish: CreateMiniProgramDto): Promise<MiniProgramView> {
+  async create(caller: Caller, wish: CreateMiniProgramDto): Promise<MiniProgramView> {
     try {
-      await this.uow.run(async (tx) => {
+      return await this.uow.run(async (tx) => {
         await tx.query(
           `INSERT INTO mini_program (appid, name, created_at, updated_at)
            SELECT $1, $2, now, now FROM (SELECT tuikuan_now() AS now) c`,
           [wish.appid, wish.name],
         );
         await bind(tx, wish.appid, wish.mch_ids);
+        const after = await viewIn(tx, wish.appid);
+        await record(tx, caller, { action: 'mini_program.create', object: wish.appid, before: null, after });
+        return after;
       });
     } catch (error) {
       if (constraintOf(error) !== 'mini_program_pkey') throw error;
       throw new AppError('mini_program_exists', `Mini-program ${wish.appid} exists.`);
     }
-    return this.get(wish.appid);
   }
 
   /** AppError mini_program_not_found. */
@@ -69,19 +74,30 @@ export class MiniProgramsService {
   }
 
   /** `mch_ids` replaces all bindings. AppError mini_program_not_found, merchant_not_found. */
-  async update(appid: string, change: UpdateMiniProgramDto): Promise<MiniProgramView> {
+  async update(caller: Caller, appid: string, change: UpdateMiniProgramDto): Promise<MiniProgramView> {
     await this.get(appid);
-    await this.uow.run(async (tx) => {
+    return this.uow.run(async (tx) => {
+      await tx.query('SELECT 1 FROM mini_program WHERE appid = $1 FOR NO KEY UPDATE', [appid]);
+      const before = await viewIn(tx, appid);
       await tx.query(
         'UPDATE mini_program SET name = coalesce($2, name), updated_at = (SELECT tuikuan_now()) WHERE appid = $1',
         [appid, change.name ?? null],
       );
-      if (change.mch_ids === undefined) return;
-      await tx.query('DELETE FROM mini_program_merchant WHERE appid = $1', [appid]);
-      await bind(tx, appid, change.mch_ids);
+      if (change.mch_ids !== undefined) {
+        await tx.query('DELETE FROM mini_program_merchant WHERE appid = $1', [appid]);
+        await bind(tx, appid, change.mch_ids);
+      }
+      const after = await viewIn(tx, appid);
+      await record(tx, caller, { action: 'mini_program.update', object: appid, before, after });
+      return after;
     });
-    return this.get(appid);
   }
+}
+
+async function viewIn(tx: EntityManager, appid: string): Promise<MiniProgramView> {
+  const [row] = await tx.query<MiniProgramRow[]>(`${COLUMNS} WHERE p.appid = $1`, [appid]);
+  assert(row, 'a mini-program that was changed is there');
+  return viewOf(row);
 }
 
 async function bind(tx: EntityManager, appid: string, mchIds: readonly string[]): Promise<void> {

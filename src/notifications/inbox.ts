@@ -1,4 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { record } from '../access/audit-log.js';
+import type { Caller } from '../access/caller.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
@@ -105,26 +108,27 @@ export class Inbox {
 
   /**
    * Works on a stored notice as if it came now, but books no refund by it, since it may be older than what was learned meanwhile: a
-   * refund notice wakes a query; a payment notice, which is signed and stays true, is booked.
+   * refund notice wakes a query; a payment notice, which is signed and stays true, is booked. No caller: the service itself.
    */
-  async reprocess(id: string): Promise<NotificationRow> {
+  async reprocess(caller: Caller | null, id: string): Promise<NotificationRow> {
     const row = await this.get(id);
-    if (row.kind === 'payment') await this.reprocessPayment(row);
-    else await this.reprocessRefund(row);
+    if (row.kind === 'payment') await this.reprocessPayment(caller, row);
+    else await this.reprocessRefund(caller, row);
     return this.get(id);
   }
 
-  private async reprocessPayment(row: NotificationRow): Promise<void> {
+  private async reprocessPayment(caller: Caller | null, row: NotificationRow): Promise<void> {
     const shown = this.contentOf(row).payment();
     const booked = await this.uow.run(async (tx) => {
       const payment = await bookPayment(tx, shown);
-      await tx.query(NOTE_SQL, [row.id, payment.result, payment.reason ?? null, null, payment.orderId ?? null, false]);
+      const { result, reason = null, orderId = null } = payment;
+      await note(tx, caller, row, { result, reason, refundId: null, orderId, lookUp: false });
       return payment;
     });
     reportPayment(booked);
   }
 
-  private async reprocessRefund(row: NotificationRow): Promise<void> {
+  private async reprocessRefund(caller: Caller | null, row: NotificationRow): Promise<void> {
     const shown = this.contentOf(row).refund();
     await this.uow.run(async (tx) => {
       const [refund] = await tx.query<{ id: string; order_id: string }[]>(REFUND_OF_NUMBER_SQL, [
@@ -137,7 +141,8 @@ export class Inbox {
           [row.mch_id, shown.outTradeNo],
         );
         const result = order ? 'waiting_for_query' : 'unmatched';
-        await tx.query(NOTE_SQL, [row.id, result, row.reason, null, order?.id ?? null, order !== undefined]);
+        const { reason } = row;
+        await note(tx, caller, row, { result, reason, refundId: null, orderId: order?.id ?? null, lookUp: !!order });
         return;
       }
       const [booked] = await this.ledger.book(tx, [
@@ -151,7 +156,8 @@ export class Inbox {
         },
       ]);
       const result = booked?.result === 'repeat' ? 'repeat' : 'waiting_for_query';
-      await tx.query(NOTE_SQL, [row.id, result, booked?.reason ?? null, refund.id, refund.order_id, false]);
+      const reason = booked?.reason ?? null;
+      await note(tx, caller, row, { result, reason, refundId: refund.id, orderId: refund.order_id, lookUp: false });
     });
     this.reconciler.wake();
   }
@@ -162,4 +168,25 @@ export class Inbox {
     const text = this.sealer.open(context, { kekId: row.kek_id, sealed: row.content }).reveal();
     return contentOf(text, row);
   }
+}
+
+/** What became of it this time; `lookUp`: WeChat is asked about a number we do not know. */
+interface Note {
+  readonly result: string;
+  readonly reason: string | null;
+  readonly refundId: string | null;
+  readonly orderId: string | null;
+  readonly lookUp: boolean;
+}
+
+async function note(tx: EntityManager, caller: Caller | null, row: NotificationRow, now: Note): Promise<void> {
+  await tx.query(NOTE_SQL, [row.id, now.result, now.reason, now.refundId, now.orderId, now.lookUp]);
+  if (!caller) return;
+  const { result, reason } = row;
+  await record(tx, caller, {
+    action: 'notification.reprocess',
+    object: publicId('notification', row.id),
+    before: { result, reason },
+    after: { result: now.result, reason: now.reason },
+  });
 }

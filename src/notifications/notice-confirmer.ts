@@ -75,7 +75,7 @@ export class NoticeConfirmer implements OnApplicationBootstrap, BeforeApplicatio
     } else if (taken.result === 'unmatched') {
       await this.uow.query(SETTLE_SQL, [row.id, 'unmatched', taken.reason, null]);
     } else if (taken.result === 'known') {
-      await this.inbox.reprocess(publicId('notification', row.id));
+      await this.inbox.reprocess(null, publicId('notification', row.id));
     } else {
       await this.uow.query(SETTLE_SQL, [row.id, 'applied', null, taken.refundId]);
     }

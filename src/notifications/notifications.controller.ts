@@ -1,6 +1,7 @@
 import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
-import { RequireRole } from '../access/access.decorators.js';
+import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
+import type { Caller } from '../access/caller.js';
 import type { Page } from '../common/http/paging.js';
 import { Inbox } from './inbox.js';
 import { NotificationView } from './notification.view.js';
@@ -31,7 +32,7 @@ export class NotificationsController {
   @Post(':id/reprocess')
   @HttpCode(200)
   @RequireRole('operator', { unscopedOnly: true })
-  async reprocess(@Param('id') id: string): Promise<NotificationView> {
-    return this.inbox.view(await this.inbox.reprocess(id));
+  async reprocess(@CurrentCaller() caller: Caller, @Param('id') id: string): Promise<NotificationView> {
+    return this.inbox.view(await this.inbox.reprocess(caller, id));
   }
 }

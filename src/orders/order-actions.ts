@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { record } from '../access/audit-log.js';
 import type { Caller } from '../access/caller.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { newUuid, publicId, uuidOf } from '../common/ids.js';
@@ -65,6 +66,7 @@ export class OrderActions {
   /** The order after WeChat's answer. 503 without one, 409 order_mismatch when WeChat shows another order. */
   async sync(caller: Caller, id: string): Promise<OrderRow> {
     const order = await this.orders.get(caller, id);
+    await this.askedFor(caller, 'order.sync', order);
     const { answer, booked } = await this.inquiry.refresh(order);
     if (answer.outcome === 'unavailable') throw new AppError('wechat_unavailable', 'WeChat did not answer.');
     if (answer.outcome === 'refused') throw refusedBy(answer);
@@ -83,7 +85,7 @@ export class OrderActions {
     const order = await this.orders.get(caller, id);
     if (order.status === 'closed') return order;
     if (order.status === 'paid') throw new AppError('order_already_paid', `Order ${order.out_trade_no} is paid.`);
-    await this.closeAtWechat(order);
+    await this.closeAtWechat(caller, order);
     const now = await this.orders.get(caller, publicId('order', order.id));
     if (now.status === 'paid')
       throw new AppError('order_already_paid', `Order ${now.out_trade_no} was paid meanwhile.`);
@@ -91,13 +93,14 @@ export class OrderActions {
     return now;
   }
 
-  private async closeAtWechat(order: OrderRow): Promise<void> {
+  private async closeAtWechat(caller: Caller, order: OrderRow): Promise<void> {
     const { mch_id: mchId, appid, out_trade_no: outTradeNo } = order;
     const callId = newUuid();
     const account = await this.merchants.byMchId(mchId);
     if (!account?.enabled)
       throw new AppError('merchant_disabled', `Merchant ${mchId} is disabled: nothing is sent for it.`);
     const { apiVersion } = account;
+    await this.askedFor(caller, 'order.close', order);
     await beginCall(this.uow, { callId, kind: 'order_close', mchId, orderId: order.id, apiVersion });
     const answer = await this.gateway.close({ callId, apiVersion, mchId, appid, outTradeNo });
     await finishCall(this.uow, callId, answer);
@@ -114,5 +117,12 @@ export class OrderActions {
       default:
         throw new AppError('wechat_unavailable', 'WeChat did not answer; the order is as it was.');
     }
+  }
+
+  /** WeChat's answer decides what becomes of it. */
+  private async askedFor(caller: Caller, action: 'order.sync' | 'order.close', order: OrderRow): Promise<void> {
+    const { status } = order;
+    const change = { action, object: publicId('order', order.id), before: { status }, after: null };
+    await this.uow.run((tx) => record(tx, caller, change));
   }
 }

@@ -1,14 +1,16 @@
 import { Injectable } from '@nestjs/common';
+import { type AuditAction, record } from '../access/audit-log.js';
 import type { Caller } from '../access/caller.js';
 import { hasRole, seesApp } from '../access/caller.js';
 import { assert } from '../common/assert.js';
 import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { requestDigest } from '../common/request-digest.js';
+import { Settings } from '../config/settings.js';
 import { constraintOf, UnitOfWork } from '../database/unit-of-work.js';
 import { canCall, type MerchantAccount, MerchantDirectory } from '../merchants/merchant-account.js';
 import type { PaymentParameters } from './order-gateway.port.js';
-import { type OrderRow, ORDER_COLUMNS } from './order.view.js';
+import { type OrderRow, ORDER_COLUMNS, orderView } from './order.view.js';
 import type { CreateOrderDto, RegisterOrderDto } from './orders.dto.js';
 import { OrderInquiry, type ProvedPayment } from './order-inquiry.js';
 import { Prepay } from './prepay.js';
@@ -45,6 +47,7 @@ export interface OrderMade {
 export class OrdersService {
   constructor(
     private readonly uow: UnitOfWork,
+    private readonly settings: Settings,
     private readonly merchants: MerchantDirectory,
     private readonly inquiry: OrderInquiry,
     private readonly prepay: Prepay,
@@ -69,48 +72,22 @@ export class OrdersService {
     if (!existing) await this.assertExpiry(wish.expires_at);
     const order =
       existing ??
-      (await this.insert(wish, {
+      (await this.insert(caller, 'order.create', INSERT_SQL, [
         id,
         mchId,
+        wish.appid,
         outTradeNo,
+        wish.amount,
         digest,
-        createdBy: caller.id,
-      })) ??
+        ...wordsOf(wish),
+        caller.id,
+      ])) ??
       (await this.repeatOf(mchId, outTradeNo, digest));
     assert(order, 'an order that was not inserted exists');
     const created = order.id === id;
     if (order.status === 'paid') return { order, created };
     if (order.status === 'closed') throw new AppError('order_closed', `Order ${outTradeNo} is closed.`);
     return { order, created, payment: await this.prepay.parametersFor(order, account.apiVersion) };
-  }
-
-  /** Null when the number exists. */
-  private async insert(
-    wish: CreateOrderDto,
-    order: {
-      readonly id: string;
-      readonly mchId: string;
-      readonly outTradeNo: string;
-      readonly digest: Buffer;
-      readonly createdBy: string;
-    },
-  ): Promise<OrderRow | null> {
-    const [made = null] = await this.uow.query<OrderRow>(INSERT_SQL, [
-      order.id,
-      order.mchId,
-      wish.appid,
-      order.outTradeNo,
-      wish.amount,
-      order.digest,
-      wish.description,
-      wish.openid,
-      wish.attach ?? null,
-      wish.payer_client_ip ?? null,
-      wish.expires_at ?? null,
-      JSON.stringify(wish.metadata ?? {}),
-      order.createdBy,
-    ]);
-    return made;
   }
 
   /** Takes in a payment made elsewhere, proved by WeChat unless an admin vouches for it. */
@@ -123,7 +100,7 @@ export class OrdersService {
     if (existing) return { order: existing, created: false };
     await this.usableMerchant(mchId, verify);
     const proved = verify ? await this.inquiry.proveForRegister(mchId, wish) : await this.vouched(wish);
-    const made = await this.insertRegistered([
+    const made = await this.insert(caller, 'order.register', INSERT_REGISTERED_SQL, [
       newUuid(),
       mchId,
       wish.appid,
@@ -148,10 +125,21 @@ export class OrdersService {
   }
 
   /** Null when the number exists. */
-  private async insertRegistered(parameters: readonly unknown[]): Promise<OrderRow | null> {
+  private async insert(
+    caller: Caller,
+    action: AuditAction,
+    sql: string,
+    parameters: readonly unknown[],
+  ): Promise<OrderRow | null> {
     try {
-      const [made = null] = await this.uow.query<OrderRow>(INSERT_REGISTERED_SQL, parameters);
-      return made;
+      return await this.uow.run(async (tx) => {
+        const [made = null] = await tx.query<OrderRow[]>(sql, [...parameters]);
+        if (made) {
+          const object = publicId('order', made.id);
+          await record(tx, caller, { action, object, before: null, after: orderView(made, this.settings) });
+        }
+        return made;
+      });
     } catch (error) {
       if (constraintOf(error) !== 'payment_order_transaction_id_key') throw error;
       throw new AppError('out_trade_no_conflict', 'This transaction_id stands for another order.');
@@ -230,6 +218,12 @@ function assertVouchedFor(caller: Caller, wish: RegisterOrderDto): void {
   throw new AppError('validation_failed', 'paid_at is needed with verify=false.', {
     errors: [{ field: 'paid_at', message: 'is needed with verify=false' }],
   });
+}
+
+/** What WeChat and the payer are told, and the caller's own words. */
+function wordsOf(wish: CreateOrderDto): readonly (string | null)[] {
+  const { description, openid, attach = null, payer_client_ip: ip = null, expires_at: expiresAt = null } = wish;
+  return [description, openid, attach, ip, expiresAt, JSON.stringify(wish.metadata ?? {})];
 }
 
 function digestOf(body: object): Buffer {

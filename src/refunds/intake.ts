@@ -18,10 +18,14 @@ export interface IntakeRow {
   readonly created_by: string;
   /** The closed refund this one replaces. */
   readonly replaces: string | null;
+  /** For the audit log, as of a caller. */
+  readonly action: 'refund.create' | 'refund.retry';
+  readonly address: string | null;
+  readonly request_id: string | null;
 }
 
 /**
- * Reserves, inserts and writes the first event, ours and the outgoing one, in one statement. The order's row lock and the guard of its UPDATE are the check,
+ * Reserves, inserts and writes the first event, ours and the outgoing one, and the row of the audit log, in one statement. The order's row lock and the guard of its UPDATE are the check,
  * so no two requests can both pass it. It takes a list with at most one refund per order and answers the refunds it made: one whose number or key stands for a
  * refund already, or whose order is not paid, out of its window, out of money or out of refunds, is left out. A number or key that
  * another session commits meanwhile raises 23505, and nothing of the list is stored. $1 the list, $2 refunds per order, $3 window in days.
@@ -31,7 +35,7 @@ const intakeSql = (lock: 'FOR NO KEY UPDATE OF p' | 'FOR NO KEY UPDATE OF p SKIP
   asked AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS v(id uuid, order_id uuid, out_refund_no text, amount_fen bigint,
       idempotency_key text, request_digest text, reason text, items jsonb, funds_account text, note text, metadata jsonb,
-      created_by text, replaces uuid)),
+      created_by text, replaces uuid, action text, address text, request_id text)),
   locked AS MATERIALIZED (
     SELECT a.id, p.id AS order_id,
       coalesce(a.amount_fen, p.paid_fen - p.reserved_fen - p.refunded_fen - p.outside_fen) AS take_fen
@@ -59,6 +63,13 @@ const intakeSql = (lock: 'FOR NO KEY UPDATE OF p' | 'FOR NO KEY UPDATE OF p SKIP
   event AS (
     INSERT INTO refund_event (refund_id, seq, to_state, cause, actor, at)
     SELECT m.id, 1, m.state, 'request', m.created_by, (SELECT tuikuan_now()) FROM made m),
+  audited AS (
+    INSERT INTO audit_log (id, at, actor, action, object, after, address, request_id)
+    SELECT m.id, m.created_at, m.created_by, a.action, 're_' || replace(m.id::text, '-', ''),
+      jsonb_strip_nulls(jsonb_build_object('order', 'ord_' || replace(m.order_id::text, '-', ''), 'amount', m.amount_fen,
+        'out_refund_no', m.out_refund_no, 'reason', m.reason, 'note', m.note, 'replaces', 're_' || replace(m.replaces::text, '-', ''))),
+      a.address, a.request_id
+    FROM made m JOIN asked a ON a.id = m.id),
   told AS (${TELL_NEW_SQL})
   SELECT ${REFUND_COLUMNS} FROM made r JOIN payment_order o ON o.id = r.order_id`;
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { type AuditAction, type Change, record } from '../access/audit-log.js';
 import type { Caller } from '../access/caller.js';
 import { assert } from '../common/assert.js';
 import type { Fen } from '../common/fen.js';
@@ -33,8 +34,9 @@ const REFUSALS: Readonly<Record<string, { code: ProblemCode; detail: string }>> 
   refund_count_exceeded: { code: 'refund_count_exceeded', detail: 'The order has as many refunds as WeChat allows.' },
 };
 
-type Move = Pick<MoveBooking, 'to' | 'from' | 'detail' | 'outsideFen'>;
+type Move = Pick<MoveBooking, 'to' | 'from' | 'detail' | 'outsideFen'> & { readonly action: AuditAction };
 
+const RETRY = { action: 'refund.retry', to: 'queued' } as const;
 const RETRY_FROM: readonly RefundState[] = ['queued', 'insufficient_balance', 'blocked'];
 
 /**
@@ -57,7 +59,12 @@ export class RefundActions {
   async cancel(caller: Caller, id: string, reason: string | undefined): Promise<RefundRow> {
     const row = await this.reads.get(caller, id);
     const from: RefundState[] = ['queued', 'insufficient_balance', 'blocked'];
-    await this.move(caller, row, { to: 'canceled', from, detail: reason === undefined ? {} : { reason } });
+    await this.move(caller, row, {
+      action: 'refund.cancel',
+      to: 'canceled',
+      from,
+      detail: reason === undefined ? {} : { reason },
+    });
     return this.reads.get(caller, id);
   }
 
@@ -65,6 +72,7 @@ export class RefundActions {
   async sync(caller: Caller, id: string): Promise<RefundRow> {
     const row = await this.reads.get(caller, id);
     if (await this.neverSent(row)) return row;
+    await this.askedFor(caller, 'refund.sync', row);
     await this.ask(row);
     return this.reads.get(caller, id);
   }
@@ -97,6 +105,7 @@ export class RefundActions {
     if (current.state !== 'mismatch') return current;
     const counted = outcome === 'succeeded' ? Number(row.amount_fen) : 0;
     await this.move(caller, current, {
+      action: 'refund.resolve',
       to: outcome,
       from: ['mismatch'],
       detail: { reason, ...(other && { shown_fen: other.shownFen }) },
@@ -135,8 +144,9 @@ export class RefundActions {
   private async hurry(caller: Caller, row: RefundRow): Promise<void> {
     const booked = await this.uow.run(async (tx) => {
       await tx.query(NEXT_PROBE_SQL, [row.mch_id, row.id]);
-      if (row.state === 'blocked') return this.moveIn(tx, caller, row, { to: 'queued', from: ['blocked'] });
+      if (row.state === 'blocked') return this.moveIn(tx, caller, row, { ...RETRY, from: ['blocked'] });
       await tx.query(DUE_NOW_SQL, [row.id]);
+      await record(tx, caller, changeOf(row, 'refund.retry', { attempts: row.attempts }, { attempts: 0 }));
       return [];
     });
     this.ledger.report(booked);
@@ -145,14 +155,19 @@ export class RefundActions {
   private async queueAgain(caller: Caller, row: RefundRow): Promise<void> {
     const expired = await this.targets.refusal(row.order_id, Number(row.amount_fen));
     if (expired) throw expired;
-    await this.move(caller, row, { to: 'queued', from: ['rejected'] });
+    await this.move(caller, row, { ...RETRY, from: ['rejected'] });
   }
 
   private async move(caller: Caller, row: RefundRow, move: Move): Promise<void> {
     this.ledger.report(await this.uow.run((tx) => this.moveIn(tx, caller, row, move)));
   }
 
-  private async moveIn(tx: EntityManager, caller: Caller, row: RefundRow, move: Move): Promise<Booked[]> {
+  private async moveIn(
+    tx: EntityManager,
+    caller: Caller,
+    row: RefundRow,
+    { action, ...move }: Move,
+  ): Promise<Booked[]> {
     const booking = {
       kind: 'move',
       refundId: row.id,
@@ -162,7 +177,13 @@ export class RefundActions {
     } as const;
     const booked = await this.ledger.book(tx, [{ ...booking, actor: caller.id, ...move }]);
     if (booked[0]?.result === 'refused') throw refusal(booked[0].reason ?? 'invalid_state');
+    await record(tx, caller, changeOf(row, action, { state: row.state }, { state: move.to, ...move.detail }));
     return booked;
+  }
+
+  /** WeChat's answer decides what becomes of it. */
+  private async askedFor(caller: Caller, action: AuditAction, row: RefundRow): Promise<void> {
+    await this.uow.run((tx) => record(tx, caller, changeOf(row, action, { state: row.state }, null)));
   }
 
   private async replaceClosed(
@@ -209,6 +230,9 @@ export class RefundActions {
       metadata: closed.metadata,
       created_by: caller.id,
       replaces: closed.id,
+      action: 'refund.retry',
+      address: caller.address,
+      request_id: caller.requestId,
     };
     const { refundsPerOrderMax, refundWindowDays } = this.settings;
     const [made] = await tx.query<RefundRow[]>(INTAKE_SQL, [
@@ -219,6 +243,10 @@ export class RefundActions {
     if (made) await tx.query('UPDATE refund SET replaced_by = $2 WHERE id = $1', [closed.id, made.id]);
     return made ?? null;
   }
+}
+
+function changeOf(row: RefundRow, action: AuditAction, before: object, after: object | null): Change {
+  return { action, object: publicId('refund', row.id), before, after };
 }
 
 /** WeChat's signed word, equal to our row in every id and amount, that this refund is closed. */

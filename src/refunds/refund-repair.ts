@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
+import { record } from '../access/audit-log.js';
 import type { Caller } from '../access/caller.js';
 import { newUuid } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
@@ -47,7 +48,7 @@ export class RefundRepair {
     const card = cardOf(wish);
     const row = await this.reads.get(caller, id);
     const callId = newUuid();
-    const askedAt = await this.claim(caller, id, callId);
+    const askedAt = await this.claim(caller, { id, callId, type: wish.type });
     const { mch_id: mchId, out_refund_no: outRefundNo, refund_id: refundId } = row;
     const answer = await this.gateway.repair({ callId, mchId, outRefundNo, refundId: refundId ?? '', card });
     const booked = await this.uow.run(async (tx) => {
@@ -60,11 +61,24 @@ export class RefundRepair {
   }
 
   /** The time of the intent, once the refund's lease is ours. */
-  private async claim(caller: Caller, id: string, callId: string): Promise<Date> {
+  private async claim(
+    caller: Caller,
+    { id, callId, type }: { readonly id: string; readonly callId: string; readonly type: RepairRefundDto['type'] },
+  ): Promise<Date> {
     for (let waitedMs = 0; waitedMs <= SYNC_WAIT_SECONDS * 1000; waitedMs += POLL_MS) {
       const row = await this.reads.get(caller, id);
       assertRepairable(row);
-      const [claimed] = await this.uow.query<{ now: Date }>(CLAIM_REPAIR_SQL, [row.id, callId, LEASE_SECONDS]);
+      const claimed = await this.uow.run(async (tx) => {
+        const [taken] = await tx.query<{ now: Date }[]>(CLAIM_REPAIR_SQL, [row.id, callId, LEASE_SECONDS]);
+        const change = {
+          action: 'refund.repair',
+          object: id,
+          before: { state: row.state, type },
+          after: null,
+        } as const;
+        if (taken) await record(tx, caller, change);
+        return taken;
+      });
       if (claimed) return claimed.now;
       await sleep(POLL_MS);
     }

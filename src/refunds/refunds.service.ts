@@ -106,7 +106,7 @@ export class RefundsService {
       if (replayed) return replayed;
       throw new AppError('merchant_disabled', `Merchant ${target.mch_id} is disabled.`);
     }
-    const row = intakeRowOf(wish, { target, idempotencyKey, digest, createdBy: caller.id });
+    const row = intakeRowOf(wish, { target, idempotencyKey, digest, caller });
     return (
       (await this.reserve(() => this.intake.ask(row))) ??
       (await known()) ??
@@ -189,7 +189,7 @@ function intakeRowOf(
     readonly target: RefundTarget;
     readonly idempotencyKey: string | null;
     readonly digest: string;
-    readonly createdBy: string;
+    readonly caller: Caller;
   },
 ): IntakeRow {
   const id = newUuid();
@@ -205,8 +205,11 @@ function intakeRowOf(
     funds_account: wish.funds_account ?? null,
     note: wish.note ?? null,
     metadata: wish.metadata ?? {},
-    created_by: of.createdBy,
+    created_by: of.caller.id,
     replaces: null,
+    action: 'refund.create',
+    address: of.caller.address,
+    request_id: of.caller.requestId,
   };
 }
 

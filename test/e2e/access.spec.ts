@@ -46,6 +46,7 @@ const ROUTES: Readonly<Record<string, readonly [Role, 'scoped' | 'unscoped']>> =
   'GET /v1/webhook_deliveries': ['operator', 'scoped'],
   'POST /v1/webhook_deliveries/{id}/resend': ['operator', 'scoped'],
   'GET /v1/events': ['operator', 'scoped'],
+  'GET /v1/audit_logs': ['admin', 'unscoped'],
   'GET /metrics': ['viewer', 'unscoped'],
 };
 const OPEN = ['GET /health/live', 'GET /health/ready'];

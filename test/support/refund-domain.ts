@@ -25,7 +25,14 @@ import { createTestDatabase, type TestDatabase } from './database.js';
 import { brokenInvariants } from './invariants.js';
 import { ScriptedGateway } from './scripted-gateway.js';
 
-export const ADMIN: Caller = { id: 'admin', name: 'admin', role: 'admin', appids: null };
+export const ADMIN: Caller = {
+  id: 'admin',
+  name: 'admin',
+  role: 'admin',
+  appids: null,
+  address: null,
+  requestId: null,
+};
 
 export interface Merchant {
   readonly mchId: string;
@@ -186,7 +193,7 @@ export class RefundDomain {
     counter += 1;
     const mchId = `19${String(process.pid).padStart(7, '0').slice(-7)}${String(counter).padStart(4, '0')}`;
     const appid = `wx${unique()}`;
-    await this.merchants.create({ mch_id: mchId, name: 'test', api_version: 'v2' });
+    await this.merchants.create(ADMIN, { mch_id: mchId, name: 'test', api_version: 'v2' });
     await this.sql(`INSERT INTO mini_program VALUES ($1, 'test', tuikuan_now(), tuikuan_now())`, [appid]);
     await this.sql('INSERT INTO mini_program_merchant VALUES ($1, $2)', [appid, mchId]);
     return { mchId, appid };

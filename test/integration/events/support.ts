@@ -79,6 +79,9 @@ export function intakeRow(order: SeededOrder, amountFen: number | null, change: 
     metadata: { shop: '7' },
     created_by: 'key_test',
     replaces: null,
+    action: 'refund.create',
+    address: null,
+    request_id: null,
     ...change,
   };
 }

@@ -37,7 +37,7 @@ describe('disabling a merchant', () => {
     const ids = planted.map(({ uuid }) => uuid);
     await domain.sql('UPDATE refund SET next_attempt_at = tuikuan_now() WHERE id = ANY($1)', [ids]);
     await domain.eventually(() => sendsOf(merchant).length >= 20);
-    await domain.merchants.update(merchant.mchId, { enabled: false });
+    await domain.merchants.update(ADMIN, merchant.mchId, { enabled: false });
     const { queued: left = 0 } = await domain.states(merchant);
     await domain.quiet();
     await domain.eventually(async () => (await domain.states(merchant))['submitting'] === undefined);
@@ -47,7 +47,7 @@ describe('disabling a merchant', () => {
     expect(queued).toBeGreaterThan(100);
     expect(others).toEqual({ accepted: 200 - queued });
     expect(sendsOf(merchant)).toHaveLength(200 - queued);
-    await domain.merchants.update(merchant.mchId, { enabled: true });
+    await domain.merchants.update(ADMIN, merchant.mchId, { enabled: true });
     await domain.eventually(async () => (await domain.states(merchant))['accepted'] === 200, undefined, 15);
     expect(sendsOf(merchant)).toHaveLength(200);
     expect(new Set(sendsOf(merchant).map(({ outRefundNo }) => outRefundNo)).size).toBe(200);
@@ -169,12 +169,12 @@ describe('the protocol of a refund', () => {
     await domain.eventually(async () => (await domain.row(sent)).attempts === 1);
     domain.gateway.behave();
     const { certificate, key } = makeCertificate(merchant.mchId);
-    await domain.merchants.putCredentials(merchant.mchId, {
+    await domain.merchants.putCredentials(ADMIN, merchant.mchId, {
       api_v3_key: 'v'.repeat(32),
       client_certificate_pem: certificate,
       client_key_pem: key,
     });
-    await domain.merchants.update(merchant.mchId, { api_version: 'v3' });
+    await domain.merchants.update(ADMIN, merchant.mchId, { api_version: 'v3' });
     await domain.forward(61);
     await domain.until(sent, 'accepted');
     const fresh = await domain.refund(other);

@@ -196,6 +196,9 @@ class Crowd {
       },
       ...{ request_digest: '00', items: null, funds_account: null, note: null, metadata: {}, created_by: 'test' },
       replaces: null,
+      action: 'refund.create',
+      address: null,
+      request_id: null,
     };
   }
 

@@ -174,7 +174,7 @@ describe('refunds blocked by configuration', () => {
 
   it('go on after an ok check alone, those with too many attempts do not', async () => {
     const { merchant, configuration, tired } = await blockedTwice();
-    await domain.merchants.check(merchant.mchId);
+    await domain.merchants.check(ADMIN, merchant.mchId);
     await domain.until(configuration, 'accepted');
     await domain.quiet();
     expect(await domain.row(tired)).toMatchObject({ state: 'blocked', version: 1 });
@@ -186,14 +186,14 @@ describe('refunds blocked by configuration', () => {
       { kind: 'api_v2_key', result: 'ok', wechatCode: null, message: '' },
       { kind: 'client_certificate', result: 'wrong', wechatCode: 'CERT_ERROR', message: '' },
     ];
-    await domain.merchants.check(merchant.mchId);
+    await domain.merchants.check(ADMIN, merchant.mchId);
     await domain.quiet();
     expect(await domain.row(configuration)).toMatchObject({ state: 'blocked' });
   });
 
   it('go on after new credentials, once every instance has them; those with too many attempts do not', async () => {
     const { merchant, configuration, tired } = await blockedTwice();
-    await domain.merchants.putCredentials(merchant.mchId, { api_v2_key: 'k'.repeat(32) });
+    await domain.merchants.putCredentials(ADMIN, merchant.mchId, { api_v2_key: 'k'.repeat(32) });
     await domain.quiet();
     expect(await domain.row(configuration)).toMatchObject({ state: 'blocked' });
     await domain.forward(4);
@@ -216,8 +216,8 @@ describe('"too many requests"', () => {
     domain.gateway.behave();
     const second = await domain.refund(other);
     expect(await shownPause(merchant)).toMatchObject({ reason: 'too_many_requests', until: expect.any(String) });
-    await domain.merchants.putCredentials(merchant.mchId, { api_v2_key: 'k'.repeat(32) });
-    await domain.merchants.check(merchant.mchId);
+    await domain.merchants.putCredentials(ADMIN, merchant.mchId, { api_v2_key: 'k'.repeat(32) });
+    await domain.merchants.check(ADMIN, merchant.mchId);
     await domain.forward(55);
     await domain.quiet();
     expect(sendsOf(merchant)).toEqual([first.outRefundNo]);
