@@ -289,6 +289,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/refunds/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The list as a CSV file, all of it, as it is read: amounts in yuan, formulas defused. One cut off has no end of its chunks. */
+        get: operations["RefundsController_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/refunds/{id}": {
         parameters: {
             query?: never;
@@ -1926,6 +1943,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RefundView"];
+                };
+            };
+            /** @description An error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    RefundsController_export: {
+        parameters: {
+            query?: {
+                /** @description RFC 3339. */
+                created_gte?: string;
+                /** @description RFC 3339. */
+                created_lt?: string;
+                /** @description Fen. */
+                amount_gte?: string;
+                /** @description Fen. */
+                amount_lte?: string;
+                mch_id?: string;
+                appid?: string;
+                order?: string;
+                out_trade_no?: string;
+                out_refund_no?: string;
+                refund_id?: string;
+                /** @description Comma list of public statuses. */
+                status?: string;
+                /** @description Comma list of states. */
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             /** @description An error */

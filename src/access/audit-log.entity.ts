@@ -2,8 +2,12 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 /** One change by a caller. Append-only. */
 @Entity('audit_log')
-@Index('audit_log_object_idx', ['object', 'id'])
-@Index('audit_log_actor_idx', ['actor', 'id'])
+@Index('audit_log_at_idx', ['at', 'id'])
+@Index('audit_log_object_idx', ['object', 'at'])
+@Index('audit_log_actor_idx', ['actor', 'at', 'id'])
+@Index('audit_log_action_idx', ['action', 'at', 'id'], {
+  where: `action NOT IN ('refund.create', 'order.create', 'order.register')`,
+})
 export class AuditLog {
   /** UUIDv7; public as aud_…. That of a new refund is the refund's own. */
   @PrimaryColumn({ name: 'id', type: 'uuid', primaryKeyConstraintName: 'audit_log_pkey' })

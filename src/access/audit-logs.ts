@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { publicId, uuidOf } from '../common/ids.js';
-import { PLANNED_BY_VALUES, whereOf } from '../database/filters.js';
+import { whereOf } from '../database/filters.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { AuditAction } from './audit-log.js';
 import type { AuditLogView, ListAuditLogsQuery } from './audit-log.view.js';
@@ -26,8 +26,8 @@ export class AuditLogs {
   /** One page, newest first. */
   async list(query: ListAuditLogsQuery): Promise<Page<AuditLogView>> {
     const { limit, before, createdGte, createdLt } = rangeOf(query, (name) => uuidOf('auditLog', name));
-    const { where, parameters } = whereOf([
-      ['id < ?', before],
+    const { hint, where, parameters } = whereOf([
+      ['(at, id) < (SELECT b.at, b.id FROM audit_log b WHERE b.id = ?)', before, 'always'],
       ['at >= ?', createdGte],
       ['at < ?', createdLt],
       ['actor = ?', query.actor ?? null],
@@ -35,8 +35,8 @@ export class AuditLogs {
       ['action = ANY(?)', query.action?.split(',') ?? null],
     ]);
     const rows = await this.uow.query<AuditRow>(
-      `${PLANNED_BY_VALUES} SELECT id, at, actor, action, object, before, after, address, request_id
-       FROM audit_log WHERE ${where} ORDER BY id DESC LIMIT ${limit + 1}`,
+      `${hint}SELECT id, at, actor, action, object, before, after, address, request_id
+       FROM audit_log WHERE ${where} ORDER BY at DESC, id DESC LIMIT ${limit + 1}`,
       parameters,
     );
     return pageOf(rows, limit, viewOf, (row) => publicId('auditLog', row.id));

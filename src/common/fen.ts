@@ -26,3 +26,9 @@ export function fenFromYuanText(text: string): Fen | null {
   const match = /^(0|[1-9][0-9]{0,10})\.([0-9]{2})$/.exec(text);
   return match ? Number(`${match[1]}${match[2]}`) : null;
 }
+
+/** Fen as yuan text with exactly two decimals; by its digits. */
+export function yuanText(fen: Fen): string {
+  const digits = String(fen).padStart(3, '0');
+  return `${digits.slice(0, -2)}.${digits.slice(-2)}`;
+}

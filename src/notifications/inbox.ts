@@ -5,6 +5,7 @@ import type { Caller } from '../access/caller.js';
 import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
 import { publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
+import { whereOf } from '../database/filters.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Sealer } from '../merchants/sealing.js';
 import { bookPayment } from '../orders/payment-booking.js';
@@ -34,12 +35,7 @@ export interface NotificationRow {
 
 const COLUMNS = `id, mch_id, appid, kind, version, received_at, deliveries, result, reason, refund_id, order_id, kek_id, content`;
 
-const LIST_SQL = `
-  SELECT ${COLUMNS} FROM notification
-  WHERE ($1::uuid IS NULL OR id < $1) AND ($2::timestamptz IS NULL OR received_at >= $2)
-    AND ($3::timestamptz IS NULL OR received_at < $3) AND ($4::text IS NULL OR mch_id = $4) AND ($5::text IS NULL OR kind = $5)
-    AND ($6::text[] IS NULL OR result = ANY($6)) AND ($7::uuid IS NULL OR refund_id = $7) AND ($8::uuid IS NULL OR order_id = $8)
-  ORDER BY id DESC LIMIT $9`;
+const AFTER = '(received_at, id) < (SELECT b.received_at, b.id FROM notification b WHERE b.id = ?)';
 
 const REFUND_OF_NUMBER_SQL = 'SELECT id, order_id FROM refund WHERE mch_id = $1 AND out_refund_no = $2';
 
@@ -70,17 +66,20 @@ export class Inbox {
   /** One page, newest first. */
   async list(query: ListNotificationsQuery): Promise<Page<NotificationView>> {
     const { limit, before, createdGte, createdLt } = rangeOf(query, (name) => uuidOf('notification', name));
-    const rows = await this.uow.query<NotificationRow>(LIST_SQL, [
-      before,
-      createdGte,
-      createdLt,
-      query.mch_id ?? null,
-      query.kind ?? null,
-      query.result?.split(',') ?? null,
-      query.refund === undefined ? null : uuidOf('refund', query.refund),
-      query.order === undefined ? null : uuidOf('order', query.order),
-      limit + 1,
+    const { hint, where, parameters } = whereOf([
+      [AFTER, before, 'always'],
+      ['received_at >= ?', createdGte],
+      ['received_at < ?', createdLt],
+      ['mch_id = ?', query.mch_id ?? null],
+      ['kind = ?', query.kind ?? null],
+      ['result = ANY(?)', query.result?.split(',') ?? null],
+      ['refund_id = ?', query.refund === undefined ? null : uuidOf('refund', query.refund)],
+      ['order_id = ?', query.order === undefined ? null : uuidOf('order', query.order)],
     ]);
+    const rows = await this.uow.query<NotificationRow>(
+      `${hint}SELECT ${COLUMNS} FROM notification WHERE ${where} ORDER BY received_at DESC, id DESC LIMIT ${limit + 1}`,
+      parameters,
+    );
     return pageOf(
       rows,
       limit,

@@ -6,6 +6,7 @@ import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { incident } from '../common/log.js';
 import { AppError } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
+import { whereOf } from '../database/filters.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { MerchantDirectory } from '../merchants/merchant-account.js';
 import { beginCall, finishCall } from './gateway-call-log.js';
@@ -16,15 +17,7 @@ import { type OrderRow, type OrderView, ORDER_COLUMNS, orderView } from './order
 import type { ListOrdersQuery } from './orders.dto.js';
 import { OrdersService } from './orders.service.js';
 
-const LIST_SQL = `
-  SELECT ${ORDER_COLUMNS} FROM payment_order o
-  WHERE ($1::uuid IS NULL OR o.id < $1) AND ($2::timestamptz IS NULL OR o.created_at >= $2)
-    AND ($3::timestamptz IS NULL OR o.created_at < $3) AND ($4::bigint IS NULL OR o.amount_fen >= $4)
-    AND ($5::bigint IS NULL OR o.amount_fen <= $5) AND ($6::text[] IS NULL OR o.appid = ANY($6))
-    AND ($7::text[] IS NULL OR o.status = ANY($7)) AND ($8::text IS NULL OR o.mch_id = $8)
-    AND ($9::text IS NULL OR o.appid = $9) AND ($10::text IS NULL OR o.out_trade_no = $10)
-    AND ($11::text IS NULL OR o.transaction_id = $11)
-  ORDER BY o.id DESC LIMIT $12`;
+const AFTER = '(o.created_at, o.id) < (SELECT b.created_at, b.id FROM payment_order b WHERE b.id = ?)';
 
 /** What callers do with an order after it was made: list, sync, close. */
 @Injectable()
@@ -41,20 +34,23 @@ export class OrderActions {
   /** One page, newest first. */
   async list(caller: Caller, query: ListOrdersQuery): Promise<Page<OrderView>> {
     const range = rangeOf(query, (name) => uuidOf('order', name));
-    const rows = await this.uow.query<OrderRow>(LIST_SQL, [
-      range.before,
-      range.createdGte,
-      range.createdLt,
-      range.amountGte,
-      range.amountLte,
-      caller.appids,
-      query.status?.split(',') ?? null,
-      query.mch_id ?? null,
-      query.appid ?? null,
-      query.out_trade_no ?? null,
-      query.transaction_id ?? null,
-      range.limit + 1,
+    const { hint, where, parameters } = whereOf([
+      [AFTER, range.before, 'always'],
+      ['o.appid = ANY(?)', caller.appids],
+      ['o.created_at >= ?', range.createdGte],
+      ['o.created_at < ?', range.createdLt],
+      ['o.amount_fen >= ?', range.amountGte],
+      ['o.amount_fen <= ?', range.amountLte],
+      ['o.status = ANY(?)', query.status?.split(',') ?? null],
+      ['o.mch_id = ?', query.mch_id ?? null],
+      ['o.appid = ?', query.appid ?? null],
+      ['o.out_trade_no = ?', query.out_trade_no ?? null],
+      ['o.transaction_id = ?', query.transaction_id ?? null],
     ]);
+    const rows = await this.uow.query<OrderRow>(
+      `${hint}SELECT ${ORDER_COLUMNS} FROM payment_order o WHERE ${where} ORDER BY o.created_at DESC, o.id DESC LIMIT ${range.limit + 1}`,
+      parameters,
+    );
     return pageOf(
       rows,
       range.limit,

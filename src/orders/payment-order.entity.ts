@@ -24,7 +24,11 @@ import { MiniProgram } from '../merchants/mini-program.entity.js';
 @Index('payment_order_refunds_query_due_idx', ['refundsQueryAt'], { where: 'refunds_query_at IS NOT NULL' })
 @Index('payment_order_transaction_idx', ['transactionId'])
 @Index('payment_order_number_idx', ['outTradeNo'])
-@Index('payment_order_appid_idx', ['appid', 'id'])
+@Index('payment_order_appid_idx', ['appid', 'createdAt', 'id'])
+@Index('payment_order_mch_id_idx', ['mchId', 'createdAt', 'id'])
+@Index('payment_order_created_idx', ['createdAt', 'id'])
+@Index('payment_order_amount_idx', ['amountFen'])
+@Index('payment_order_status_idx', ['status', 'createdAt', 'id'], { where: `status <> 'paid'` })
 @ForeignKey(() => Merchant, ['mchId'], ['mchId'], { name: 'payment_order_mch_id_fkey' })
 @ForeignKey(() => MiniProgram, ['appid'], ['appid'], { name: 'payment_order_appid_fkey' })
 export class PaymentOrder {

@@ -2,32 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import type { Language } from '../common/http/language.js';
-import { type Page, pageOf, rangeOf } from '../common/http/paging.js';
+import { type Page, pageOf, type Range, rangeOf } from '../common/http/paging.js';
 import { publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
+import { type Filter, whereOf } from '../database/filters.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { REFUND_COLUMNS, type RefundRow, type RefundView, refundView } from './refund.view.js';
-import type { ListRefundsQuery } from './refunds.dto.js';
+import type { ExportRefundsQuery, ListRefundsQuery } from './refunds.dto.js';
 import { REFUND_STATE_NAMES, REFUND_STATES, type RefundState, type RefundStatus, statesOfStatus } from './states.js';
 
 const POLL_MS = 200;
+const EXPORT_PAGE = 1000;
 /** `Prefer: wait` waits until the refund has left these. */
 const WAITED_OUT: readonly RefundState[] = ['queued', 'submitting'];
 
 const GET_SQL = `
   SELECT ${REFUND_COLUMNS} FROM refund r JOIN payment_order o ON o.id = r.order_id
   WHERE r.id = $1 AND ($2::text[] IS NULL OR r.appid = ANY($2))`;
-
-const LIST_SQL = `
-  SELECT ${REFUND_COLUMNS} FROM refund r JOIN payment_order o ON o.id = r.order_id
-  WHERE ($1::uuid IS NULL OR r.id < $1) AND ($2::timestamptz IS NULL OR r.created_at >= $2)
-    AND ($3::timestamptz IS NULL OR r.created_at < $3) AND ($4::bigint IS NULL OR r.amount_fen >= $4)
-    AND ($5::bigint IS NULL OR r.amount_fen <= $5) AND ($6::text[] IS NULL OR r.appid = ANY($6))
-    AND ($7::text[] IS NULL OR r.state = ANY($7)) AND ($8::text IS NULL OR r.mch_id = $8)
-    AND ($9::text IS NULL OR r.appid = $9) AND ($10::uuid IS NULL OR r.order_id = $10)
-    AND ($11::text IS NULL OR o.out_trade_no = $11) AND ($12::text IS NULL OR r.out_refund_no = $12)
-    AND ($13::text IS NULL OR r.refund_id = $13)
-  ORDER BY r.id DESC LIMIT $14`;
 
 /** Reads refunds within a caller's scope; another app's refund is not there. */
 @Injectable()
@@ -52,27 +43,35 @@ export class RefundReads implements OnModuleDestroy {
   /** One page, newest first. */
   async list(caller: Caller, query: ListRefundsQuery, language: Language): Promise<Page<RefundView>> {
     const range = rangeOf(query, (name) => uuidOf('refund', name));
-    const rows = await this.uow.query<RefundRow>(LIST_SQL, [
-      range.before,
-      range.createdGte,
-      range.createdLt,
-      range.amountGte,
-      range.amountLte,
-      caller.appids,
-      statesAsked(query),
-      query.mch_id ?? null,
-      query.appid ?? null,
-      query.order === undefined ? null : uuidOf('order', query.order),
-      query.out_trade_no ?? null,
-      query.out_refund_no ?? null,
-      query.refund_id ?? null,
-      range.limit + 1,
-    ]);
+    const rows = await this.page(filtersOf(caller, query, range), range.limit + 1);
     return pageOf(
       rows,
       range.limit,
       (row) => refundView(row, language),
       (row) => publicId('refund', row.id),
+    );
+  }
+
+  /** All of the filters, newest first, a thousand at a time; none is read before it is asked for. */
+  async *pages(caller: Caller, query: ExportRefundsQuery): AsyncGenerator<RefundRow[], void> {
+    const range = rangeOf(query, () => null);
+    for (let before: string | null = null, more = true; more;) {
+      const rows: RefundRow[] = await this.page(filtersOf(caller, query, { ...range, before }), EXPORT_PAGE);
+      yield rows;
+      before = rows.at(-1)?.id ?? null;
+      more = rows.length === EXPORT_PAGE && !this.stopping;
+    }
+    if (this.stopping)
+      throw new AppError('temporarily_unavailable', 'The service is stopping; the export is not whole.');
+  }
+
+  /** The first rows of the filters, newest first. */
+  private page(filters: readonly Filter[], limit: number): Promise<RefundRow[]> {
+    const { hint, where, parameters } = whereOf(filters);
+    return this.uow.query<RefundRow>(
+      `${hint}SELECT ${REFUND_COLUMNS} FROM refund r JOIN payment_order o ON o.id = r.order_id
+       WHERE ${where} ORDER BY r.created_at DESC, r.id DESC LIMIT ${limit}`,
+      parameters,
     );
   }
 
@@ -88,8 +87,29 @@ export class RefundReads implements OnModuleDestroy {
   }
 }
 
+const AFTER = '(r.created_at, r.id) < (SELECT b.created_at, b.id FROM refund b WHERE b.id = ?)';
+
+function filtersOf(caller: Caller, query: ExportRefundsQuery, range: Range): readonly Filter[] {
+  return [
+    [AFTER, range.before, 'always'],
+    ['r.appid = ANY(?)', caller.appids],
+    ['r.created_at >= ?', range.createdGte],
+    ['r.created_at < ?', range.createdLt],
+    ['r.amount_fen >= ?', range.amountGte],
+    ['r.amount_fen <= ?', range.amountLte],
+    ['r.state = ANY(?)', statesAsked(query)],
+    ['r.mch_id = ?', query.mch_id ?? null],
+    ['r.appid = ?', query.appid ?? null],
+    ['r.order_id = ?', query.order === undefined ? null : uuidOf('order', query.order)],
+    ['o.out_trade_no = ?', query.out_trade_no ?? null],
+    // Numbers are unique within a merchant, and there are few merchants.
+    ['(r.mch_id, r.out_refund_no) IN (SELECT m.mch_id, ? FROM merchant m)', query.out_refund_no ?? null],
+    ['r.refund_id = ?', query.refund_id ?? null],
+  ];
+}
+
 /** The states that the two filters leave; null for all. An unknown word is 400. */
-function statesAsked(query: ListRefundsQuery): readonly RefundState[] | null {
+function statesAsked(query: ExportRefundsQuery): readonly RefundState[] | null {
   const byState = query.state === undefined ? null : query.state.split(',').map(stateNamed);
   const byStatus = query.status === undefined ? null : query.status.split(',').flatMap(statesNamed);
   if (byState === null || byStatus === null) return byState ?? byStatus;

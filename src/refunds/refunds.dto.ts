@@ -1,3 +1,4 @@
+import { OmitType } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
@@ -195,3 +196,6 @@ export class ListRefundsQuery extends AmountListQuery {
   @Matches(/^[a-z_]+(,[a-z_]+)*$/)
   state?: string;
 }
+
+/** The list's filters, without its pages. */
+export class ExportRefundsQuery extends OmitType(ListRefundsQuery, ['limit', 'cursor'] as const) {}

@@ -23,6 +23,7 @@ const ROUTES: Readonly<Record<string, readonly [Role, 'scoped' | 'unscoped']>> =
   'POST /v1/orders/{id}/close': ['operator', 'scoped'],
   'POST /v1/refunds': ['operator', 'scoped'],
   'GET /v1/refunds': ['viewer', 'scoped'],
+  'GET /v1/refunds/export': ['viewer', 'scoped'],
   'GET /v1/refunds/{id}': ['viewer', 'scoped'],
   'GET /v1/refunds/{id}/timeline': ['viewer', 'scoped'],
   'POST /v1/refunds/{id}/sync': ['operator', 'scoped'],

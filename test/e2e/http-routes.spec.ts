@@ -67,6 +67,7 @@ describe('every list', () => {
     expect(lists().sort()).toEqual(
       [
         'api_keys',
+        'audit_logs',
         'events',
         'merchants',
         'mini_programs',

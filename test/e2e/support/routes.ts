@@ -21,10 +21,13 @@ export function routes(): Route[] {
   );
 }
 
+/** A list without pages. */
+const EXPORT = '/v1/refunds/export';
+
 /** The paths that answer a page of rows. */
 export function lists(): string[] {
   return routes()
-    .filter(({ method, path }) => method === 'GET' && path.startsWith('/v1/') && !path.includes('{'))
+    .filter(({ method, path }) => method === 'GET' && path.startsWith('/v1/') && !path.includes('{') && path !== EXPORT)
     .map(({ path }) => path);
 }
 

@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 /** In their order; every migration is one more line here. */
-const VERSIONS = ['0001-first-schema', '0002-outgoing-events', '0004-warnings', '0005-audit-log'];
+const VERSIONS = ['0001-first-schema', '0002-outgoing-events', '0004-warnings', '0005-audit-log', '0006-list-indexes'];
 /** What the tool prints of all of them. */
 const each = (word: string, versions = VERSIONS): string => versions.map((version) => `${word} ${version}\n`).join('');
 
