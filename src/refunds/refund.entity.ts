@@ -29,6 +29,7 @@ import { PaymentOrder } from '../orders/payment-order.entity.js';
 @Index('refund_amount_idx', ['amountFen'])
 @Index('refund_refund_id_idx', ['refundId'], { where: 'refund_id IS NOT NULL' })
 @Index('refund_state_idx', ['state', 'createdAt', 'id'], { where: `state <> 'succeeded'` })
+@Index('refund_appid_state_idx', ['appid', 'state', 'createdAt', 'id'], { where: `state <> 'succeeded'` })
 @ForeignKey(() => PaymentOrder, ['orderId'], ['id'], { name: 'refund_order_id_fkey' })
 @ForeignKey(() => Refund, ['replaces'], ['id'], { name: 'refund_replaces_fkey' })
 @ForeignKey(() => Refund, ['replacedBy'], ['id'], { name: 'refund_replaced_by_fkey' })

@@ -27,6 +27,8 @@ const REFUND_FILTERS = [
   'status=failed',
   'status=requires_action',
   'status=requires_action,failed&appid=wxmiddle',
+  'status=canceled&appid=wxmiddle',
+  'status=failed&appid=wxlarge',
   'status=requires_action&mch_id=1900000002',
   'state=succeeded&appid=wxtiny',
   `created_gte=${DAYS_AGO(1)}`,
