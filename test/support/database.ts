@@ -19,6 +19,18 @@ export interface TestDatabase {
 export async function createTestDatabase(): Promise<TestDatabase> {
   const { url, drop } = await createEmptyDatabase('template_tuikuan');
   await setRoleTimeoutsOf(url);
+  return connected(url, drop);
+}
+
+/** What pg_stat_activity calls the connections of a second instance; those of the first have no name. */
+export const SECOND = 'second';
+
+/** Connections of a second instance to a database that lives on when they are closed. */
+export function sameDatabase({ url }: TestDatabase): Promise<TestDatabase> {
+  return connected(`${url}?application_name=${SECOND}`, () => Promise.resolve());
+}
+
+async function connected(url: string, drop: () => Promise<void>): Promise<TestDatabase> {
   const dataSource = await new DataSource(dataSourceOptions({ url, namedStatements: true, poolMax: 20 })).initialize();
   return {
     url,

@@ -21,7 +21,7 @@ import { RefundReads } from '../../src/refunds/refund-reads.js';
 import { RefundTargets } from '../../src/refunds/refund-targets.js';
 import { RefundsService, type RefundWish } from '../../src/refunds/refunds.service.js';
 import type { RefundState } from '../../src/refunds/states.js';
-import { createTestDatabase, type TestDatabase } from './database.js';
+import { createTestDatabase, sameDatabase, type TestDatabase } from './database.js';
 import { brokenInvariants } from './invariants.js';
 import { ScriptedGateway } from './scripted-gateway.js';
 
@@ -103,14 +103,21 @@ export function testSettings(env: Readonly<Record<string, string>> = {}): Settin
   });
 }
 
+/** What an instance can be given instead of its own. */
+export interface Parts {
+  readonly gateway: ScriptedGateway;
+  readonly uow: WorkerUnitOfWork;
+}
+
 /** The real services of the refunds domain on a database of their own, with WeChat behind a scripted gateway. */
 export class RefundDomain {
-  readonly gateway = new ScriptedGateway();
+  readonly gateway: ScriptedGateway;
   readonly clock = new JumpingClock();
   readonly ledger: RefundLedger;
   readonly inquiry: RefundInquiry;
   readonly dispatcher: Dispatcher;
   readonly reconciler: Reconciler;
+  readonly reads: RefundReads;
   readonly service: RefundsService;
   readonly actions: RefundActions;
   readonly merchants: MerchantsService;
@@ -124,10 +131,13 @@ export class RefundDomain {
   private constructor(
     readonly database: TestDatabase,
     readonly settings: Settings,
+    parts: Partial<Parts> = {},
   ) {
-    const { uow } = database;
-    const worker = new WorkerUnitOfWork(database.dataSource);
+    this.gateway = parts.gateway ?? new ScriptedGateway();
+    const uow = parts.uow ?? database.uow;
+    const worker = parts.uow ?? new WorkerUnitOfWork(database.dataSource);
     const reads = new RefundReads(uow);
+    this.reads = reads;
     const targets = new RefundTargets(uow, settings);
     const sealer = new Sealer(settings);
     const probe = { probe: () => Promise.resolve(this.probeResults) };
@@ -148,6 +158,16 @@ export class RefundDomain {
     return new RefundDomain(await createTestDatabase(), testSettings(env));
   }
 
+  /** A second instance: its own services on its own connections to the same database, before the same WeChat. */
+  async second(): Promise<RefundDomain> {
+    return new RefundDomain(await sameDatabase(this.database), this.settings, { gateway: this.gateway });
+  }
+
+  /** Services on connections and before a WeChat that a test brings along. */
+  static on(database: TestDatabase, settings: Settings, parts: Partial<Parts>): RefundDomain {
+    return new RefundDomain(database, settings, parts);
+  }
+
   /** Starts dispatcher and reconciler. */
   work(): void {
     this.working = true;
@@ -155,11 +175,15 @@ export class RefundDomain {
     this.reconciler.onApplicationBootstrap();
   }
 
+  /** Ends dispatcher and reconciler. */
+  async rest(): Promise<void> {
+    if (!this.working) return;
+    await this.dispatcher.beforeApplicationShutdown();
+    await this.reconciler.beforeApplicationShutdown();
+  }
+
   async close(): Promise<void> {
-    if (this.working) {
-      await this.dispatcher.beforeApplicationShutdown();
-      await this.reconciler.beforeApplicationShutdown();
-    }
+    await this.rest();
     await this.database.close();
   }
 
@@ -272,17 +296,21 @@ export class RefundDomain {
     };
   }
 
-  /** A V2 notice about a refund, opened, comes in; it says what `change` does not change as it is here. */
-  async notice(refund: Refund, change: Partial<ShownRefund>): Promise<void> {
+  /** A notice about a refund, opened, comes in, V2 unless said otherwise; it says what `change` does not change as it is here. */
+  async notice(
+    refund: Refund,
+    change: Partial<ShownRefund>,
+    { version = 'v2', dedupeKey = unique() }: { version?: 'v2' | 'v3'; dedupeKey?: string } = {},
+  ): Promise<void> {
     const account = await this.directory.byMchId(refund.order.mchId);
     if (!account) throw new Error('the merchant is not known');
     const shown = await this.shown(refund, change);
     await this.notifications.receive({
       kind: 'refund',
       account,
-      version: 'v2',
+      version,
       text: '<root/>',
-      dedupeKey: unique(),
+      dedupeKey,
       shown,
     });
   }
