@@ -15,7 +15,7 @@ import { Dispatcher } from '../../src/refunds/dispatcher.js';
 import { RefundInquiry } from '../../src/refunds/inquiry.js';
 import { Reconciler } from '../../src/refunds/reconciler.js';
 import { RefundActions } from '../../src/refunds/refund-actions.js';
-import type { ShownRefund } from '../../src/refunds/refund-gateway.port.js';
+import type { RefundGateway, ShownRefund } from '../../src/refunds/refund-gateway.port.js';
 import { RefundLedger } from '../../src/refunds/refund-ledger.js';
 import { RefundReads } from '../../src/refunds/refund-reads.js';
 import { RefundTargets } from '../../src/refunds/refund-targets.js';
@@ -103,9 +103,10 @@ export function testSettings(env: Readonly<Record<string, string>> = {}): Settin
   });
 }
 
-/** What an instance can be given instead of its own. */
+/** What an instance can be given instead of its own: WeChat, its way there, its units of work. */
 export interface Parts {
   readonly gateway: ScriptedGateway;
+  readonly wire: RefundGateway;
   readonly uow: WorkerUnitOfWork;
 }
 
@@ -134,6 +135,7 @@ export class RefundDomain {
     parts: Partial<Parts> = {},
   ) {
     this.gateway = parts.gateway ?? new ScriptedGateway();
+    const wire = parts.wire ?? this.gateway;
     const uow = parts.uow ?? database.uow;
     const worker = parts.uow ?? new WorkerUnitOfWork(database.dataSource);
     const reads = new RefundReads(uow);
@@ -142,9 +144,9 @@ export class RefundDomain {
     const sealer = new Sealer(settings);
     const probe = { probe: () => Promise.resolve(this.probeResults) };
     this.ledger = new RefundLedger(settings);
-    this.inquiry = new RefundInquiry(this.ledger, this.gateway);
-    this.dispatcher = new Dispatcher(worker, this.ledger, settings, this.gateway, this.clock);
-    this.reconciler = new Reconciler(worker, this.inquiry, this.ledger, settings, this.gateway);
+    this.inquiry = new RefundInquiry(this.ledger, wire);
+    this.dispatcher = new Dispatcher(worker, this.ledger, settings, wire, this.clock);
+    this.reconciler = new Reconciler(worker, this.inquiry, this.ledger, settings, wire);
     this.service = new RefundsService(uow, settings, targets, this.dispatcher);
     this.actions = new RefundActions(uow, settings, this.ledger, reads, targets, this.inquiry, this.dispatcher);
     this.directory = new SealedMerchantDirectory(uow, sealer, settings, this.clock);
@@ -206,11 +208,11 @@ export class RefundDomain {
     return this.database.uow.query<T>(sql, parameters);
   }
 
-  async merchant(): Promise<Merchant> {
+  async merchant(more: { api_version?: 'v2' | 'v3'; refund_notify?: 'confirm' | 'apply' } = {}): Promise<Merchant> {
     counter += 1;
     const mchId = `19${String(process.pid).padStart(7, '0').slice(-7)}${String(counter).padStart(4, '0')}`;
     const appid = `wx${unique()}`;
-    await this.merchants.create({ mch_id: mchId, name: 'test', api_version: 'v2' });
+    await this.merchants.create({ mch_id: mchId, name: 'test', api_version: 'v2', ...more });
     await this.sql(`INSERT INTO mini_program VALUES ($1, 'test', tuikuan_now(), tuikuan_now())`, [appid]);
     await this.sql('INSERT INTO mini_program_merchant VALUES ($1, $2)', [appid, mchId]);
     return { mchId, appid };
