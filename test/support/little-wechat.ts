@@ -9,7 +9,15 @@ import type {
   ShownRefund,
   ShownStatus,
 } from '../../src/refunds/refund-gateway.port.js';
-import { NO_ANSWER, NOT_FOUND, queryShows, ScriptedGateway, sendAnswer, shownOf, shownSend } from './scripted-gateway.js';
+import {
+  NO_ANSWER,
+  NOT_FOUND,
+  queryShows,
+  ScriptedGateway,
+  sendAnswer,
+  shownOf,
+  shownSend,
+} from './scripted-gateway.js';
 
 /** What can go wrong with a send. */
 export type SendFault =
@@ -18,6 +26,7 @@ export type SendFault =
   | 'lost_after'
   | 'lingers'
   | 'answer_held'
+  | 'refusal_held'
   | 'swapped'
   | 'later'
   | 'too_much'
@@ -184,7 +193,9 @@ export class LittleWechat extends ScriptedGateway {
     return this.isV3 ? shown : { ...shown, status: 'accepted', wechatStatus: 'SUCCESS', succeededAt: null };
   }
 
-  private struck<Fault extends SendFault | QueryFault>(by: { readonly fault: Fault; times: number } | null): Fault | null {
+  private struck<Fault extends SendFault | QueryFault>(
+    by: { readonly fault: Fault; times: number } | null,
+  ): Fault | null {
     if (by === null || by.times <= 0) return null;
     by.times -= 1;
     this.suffered.push(by.fault);
@@ -212,12 +223,12 @@ export class LittleWechat extends ScriptedGateway {
       this.lingering.push({ request, sinceSeconds: this.nowSeconds() });
       return sendAnswer('unknown', 'timeout');
     },
-    answer_held: (request) => {
-      const answer = this.take(request);
-      const { outRefundNo, callId } = request;
-      return new Promise((resolve) =>
-        this.heldAnswers.push({ outRefundNo, callId, release: () => resolve(answer) }),
-      );
+    answer_held: (request) => this.held(request, this.take(request)),
+    // The refusal of a worker that stands still; by then the next one may have sent the refund again.
+    refusal_held: (request) => {
+      const isAgain = this.heldAnswers.some(({ outRefundNo }) => outRefundNo === request.outRefundNo);
+      const taken = isAgain || this.holds.has(request.outRefundNo);
+      return this.held(request, taken ? this.take(request) : sendAnswer('refused', 'USER_ACCOUNT_ABNORMAL'));
     },
     swapped: (request) => {
       const answer = this.take(request);
@@ -230,6 +241,10 @@ export class LittleWechat extends ScriptedGateway {
     refused: (request) =>
       this.holds.has(request.outRefundNo) ? this.take(request) : sendAnswer('refused', 'USER_ACCOUNT_ABNORMAL'),
   };
+
+  private held({ outRefundNo, callId }: RefundRequest, answer: SendAnswer): Promise<SendAnswer> {
+    return new Promise((resolve) => this.heldAnswers.push({ outRefundNo, callId, release: () => resolve(answer) }));
+  }
 
   private otherThan(outRefundNo: string): ShownRefund | undefined {
     return [...this.holds.values()].find((shown) => shown.outRefundNo !== outRefundNo);

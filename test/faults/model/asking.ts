@@ -3,7 +3,7 @@ import { publicId } from '../../../src/common/ids.js';
 import type { Requested } from '../../../src/refunds/refunds.service.js';
 import { ADMIN } from '../../support/refund-domain.js';
 import { command, violated } from './command.js';
-import { countOf, type Ledger, roomFen, type Wish } from './ledger.js';
+import { countOf, type Ledger, leftFen, type Wish } from './ledger.js';
 import type { Heard, RefundFact, World } from './world.js';
 
 const REASONS = ['broken', 'late', 'other'] as const;
@@ -49,15 +49,15 @@ function note(
   }
   if (heard.kind === 'refusal') {
     violated(!REFUSED_FOR_ROOM.includes(heard.code), `${wish.outRefundNo} was refused with ${heard.code}`);
-    const rooms = [around.before, around.after].map((facts) => roomFen(world, facts, wish.order));
-    const fits = (wish.amount ?? 1) <= Math.min(...rooms) && countOf(world, around.before, wish.order) < 50;
+    const left = [around.before, around.after].map((facts) => leftFen(world, facts, wish.order));
+    const fits = (wish.amount ?? 1) <= Math.min(...left) && countOf(world, around.before, wish.order) < 50;
     violated(fits && heard.code !== 'refund_window_expired', `${wish.outRefundNo} was refused although there is room`);
     world.did(`a request was refused: ${heard.code}`);
     return;
   }
   const { refund, replayed } = heard.answer;
   const amountFen = Number(refund.amount_fen);
-  const tooMuch = amountFen > roomFen(world, around.before, wish.order) && amountFen > roomFen(world, around.after, wish.order) + amountFen;
+  const tooMuch = amountFen > leftFen(world, around.before, wish.order) && leftFen(world, around.after, wish.order) < 0;
   violated(!replayed && tooMuch, `${wish.outRefundNo} was made although there is no room`);
   violated(wish.amount !== undefined && amountFen !== wish.amount, `${wish.outRefundNo} has another amount`);
   const id = publicId('refund', refund.id);
@@ -65,7 +65,11 @@ function note(
   wish.id = id;
 }
 
-async function askAndNote(ledger: Ledger, wishes: readonly Wish[], vias: readonly number[]): Promise<Heard<Requested>[]> {
+async function askAndNote(
+  ledger: Ledger,
+  wishes: readonly Wish[],
+  vias: readonly number[],
+): Promise<Heard<Requested>[]> {
   const { world } = ledger;
   const before = await world.facts();
   const heard = await Promise.all(wishes.map((wish, place) => ask(world, wish, vias[place] ?? 0)));
@@ -110,46 +114,56 @@ const crowd = fc.array(wishParts, { minLength: 2, maxLength: 4 }).map((all) =>
 );
 
 const twins = fc.record({ parts: wishParts, other: fc.boolean() }).map(({ parts, other }) =>
-  command('twins', { parts, other }, {
-    async run(ledger, world) {
-      const wish = wishOf(world, parts);
-      ledger.wishes.push(wish);
-      const twin = other ? { ...wish, reason: `${wish.reason}!` } : wish;
-      const [one, two] = await Promise.all([ask(world, wish, 0), ask(world, twin, 1)]);
-      const answers = [one, two].flatMap((heard) => (heard.kind === 'answer' ? [heard.answer] : []));
-      const ids = new Set(answers.map(({ refund }) => refund.id));
-      violated(ids.size > 1, `${wish.outRefundNo} was answered with two ids`);
-      violated(other && answers.length > 1, `${wish.outRefundNo} was given for two bodies`);
-      const [first] = answers;
-      if (first) {
-        wish.id = publicId('refund', first.refund.id);
+  command(
+    'twins',
+    { parts, other },
+    {
+      async run(ledger, world) {
+        const wish = wishOf(world, parts);
+        ledger.wishes.push(wish);
+        const twin = other ? { ...wish, reason: `${wish.reason}!` } : wish;
+        const [one, two] = await Promise.all([ask(world, wish, 0), ask(world, twin, 1)]);
+        const ids = [one, two].flatMap((heard) => (heard.kind === 'answer' ? [heard.answer.refund.id] : []));
+        violated(new Set(ids).size > 1, `${wish.outRefundNo} was answered with two ids`);
+        violated(other && ids.length > 1, `${wish.outRefundNo} was given for two bodies`);
+        const [id] = ids;
+        // Which of two bodies was stored, if nobody was answered, the caller cannot know.
+        if (id === undefined) wish.unanswered = !other;
+        else wish.id = publicId('refund', id);
         if (other && one.kind !== 'answer') Object.assign(wish, { reason: twin.reason });
-        world.did(other ? 'a number came twice at once with two bodies' : 'a number came twice at once');
-      } else wish.unanswered = !other;
+        if (id !== undefined)
+          world.did(other ? 'a number came twice at once with two bodies' : 'a number came twice at once');
+      },
     },
-  }),
+  ),
 );
 
 const mayRepeat = ({ id, unanswered, replacement }: Wish): boolean => !replacement && (id !== null || unanswered);
 
 const repeat = fc.record({ which: fc.nat(), via: fc.nat(1) }).map(({ which, via }) =>
-  command('repeat', { which, via }, {
-    can: ({ wishes }) => wishes.some(mayRepeat),
-    async run(ledger, world) {
-      const wishes = ledger.wishes.filter(mayRepeat);
-      const wish = wishes[which % wishes.length];
-      if (!wish) return;
-      const [before] = (await world.facts()).filter((fact) => fact.out_refund_no === wish.outRefundNo);
-      const [heard] = await askAndNote(ledger, [wish], [via]);
-      if (heard?.kind === 'nothing') return;
-      const replayed = heard?.kind === 'answer' && heard.answer.replayed;
-      violated(before !== undefined && !replayed, `a repeat of ${wish.outRefundNo} was not given the first refund`);
-      violated(before === undefined && replayed, `${wish.outRefundNo} was replayed from nothing`);
-      if (replayed) world.did('a repeat was given the first refund');
-      if (wish.unanswered && heard?.kind === 'answer') world.did('a repeat after a crash was answered');
-      if (heard?.kind === 'answer') wish.unanswered = false;
+  command(
+    'repeat',
+    { which, via },
+    {
+      can: ({ wishes }) => wishes.some(mayRepeat),
+      async run(ledger, world) {
+        // Who was left without an answer asks again first.
+        const repeatable = ledger.wishes.filter(mayRepeat);
+        const unanswered = repeatable.filter((wish) => wish.unanswered);
+        const wishes = unanswered.length > 0 ? unanswered : repeatable;
+        const wish = wishes[which % wishes.length];
+        if (!wish) return;
+        const existed = (await world.facts()).some((fact) => fact.out_refund_no === wish.outRefundNo);
+        const [heard] = await askAndNote(ledger, [wish], [via]);
+        if (heard?.kind === 'refusal')
+          violated(existed, `a repeat of ${wish.outRefundNo} was not given the first refund`);
+        if (heard?.kind !== 'answer') return;
+        violated(existed !== heard.answer.replayed, `${wish.outRefundNo} was replayed from nothing, or made twice`);
+        world.did(wish.unanswered ? 'a repeat after a crash was answered' : 'a repeat was given the first refund');
+        wish.unanswered = false;
+      },
     },
-  }),
+  ),
 );
 
 /** What was asked for, whatever has become of it. */
@@ -160,33 +174,38 @@ const asked = (facts: readonly RefundFact[]): string =>
       .map(({ id, order_id, out_refund_no, amount_fen }) => [id, order_id, out_refund_no, amount_fen]),
   );
 
+type Changed = 'amount' | 'reason' | 'order' | 'key';
+
+/** A wish that shares its number, or its key, with another and is not the same. */
+const CHANGES: Readonly<Record<Changed, (wish: Wish, world: World) => Wish>> = {
+  amount: (wish) => ({ ...wish, amount: (wish.amount ?? 0) + 1 }),
+  reason: (wish) => ({ ...wish, reason: `${wish.reason}?` }),
+  order: (wish) => ({ ...wish, order: wish.order + 1 }),
+  key: (wish, world) => ({ ...wish, outRefundNo: world.newName(), reason: `${wish.reason}?` }),
+};
+
 const changed = fc
-  .record({ which: fc.nat(), what: fc.constantFrom('amount', 'reason', 'order', 'key'), via: fc.nat(1) })
+  .record({ which: fc.nat(), what: fc.constantFrom<Changed>('amount', 'reason', 'order', 'key'), via: fc.nat(1) })
   .map(({ which, what, via }) =>
-    command('changedRepeat', { which, what, via }, {
-      can: (ledger) => ledger.known(which) !== null,
-      async run(ledger, world) {
-        const wish = ledger.known(which);
-        if (!wish) return;
-        const before = asked(await world.facts());
-        const byKey = what === 'key' && wish.key !== null;
-        const other: Wish = {
-          ...wish,
-          ...(what === 'amount' && { amount: (wish.amount ?? 0) + 1 }),
-          ...(what === 'reason' && { reason: `${wish.reason}?` }),
-          ...(what === 'order' && { order: wish.order + 1 }),
-          ...(what === 'key' && { outRefundNo: world.newName(), reason: `${wish.reason}?` }),
-        };
-        if (what === 'key' && !byKey) return;
-        const heard = await ask(world, other, via);
-        if (heard.kind === 'nothing') return;
-        const code = heard.kind === 'refusal' ? heard.code : 'an answer';
-        const expected = byKey ? 'idempotency_key_reused' : 'out_refund_no_conflict';
-        violated(code !== expected, `${wish.outRefundNo} with another ${what}: ${code} instead of ${expected}`);
-        violated(before !== asked(await world.facts()), `a changed repeat of ${wish.outRefundNo} changed something`);
-        world.did('a changed repeat was refused');
+    command(
+      'changedRepeat',
+      { which, what, via },
+      {
+        can: (ledger) => ledger.known(which) !== null,
+        async run(ledger, world) {
+          const wish = ledger.known(which);
+          if (!wish || (what === 'key' && wish.key === null)) return;
+          const before = asked(await world.facts());
+          const heard = await ask(world, CHANGES[what](wish, world), via);
+          if (heard.kind === 'nothing') return;
+          const code = heard.kind === 'refusal' ? heard.code : 'an answer';
+          const expected = what === 'key' ? 'idempotency_key_reused' : 'out_refund_no_conflict';
+          violated(code !== expected, `${wish.outRefundNo} with another ${what}: ${code} instead of ${expected}`);
+          violated(before !== asked(await world.facts()), `a changed repeat of ${wish.outRefundNo} changed something`);
+          world.did('a changed repeat was refused');
+        },
       },
-    }),
+    ),
   );
 
 /** How callers ask for refunds. */

@@ -38,7 +38,7 @@ const SETTING: fc.Arbitrary<Setting> = fc.record({
   version: fc.constantFrom('v2', 'v3'),
   notify: fc.constantFrom('confirm', 'apply'),
   paidFen: fc.tuple(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 100 })),
-  old: fc.boolean().map((old) => old),
+  old: fc.boolean(),
   balanceFen: fc.option(fc.integer({ min: 0, max: 1500 }), { freq: 2 }),
   mute: fc.boolean(),
 });
@@ -58,20 +58,26 @@ export interface Wanted {
   /** fast-check's path to one run of one lane, from the failure that is to be replayed. */
   readonly path?: string;
   readonly replayPath?: string;
-  /** Shrinking a violation ends after this. */
+  /** The campaign, with its shrinking, ends after this. */
   readonly withinMs: number;
+  /** Whether the first violation is made smaller before it is reported. */
+  readonly shrinks: boolean;
 }
 
 /**
  * Runs the model: `lanes` databases side by side, each with runs one after the other, so that one works while another waits for a slot. A
  * lane's seed is the campaign's plus its number. Throws fast-check's report of the first violation, which names seed and path.
  */
-export async function campaign({ seed, runs, lanes, path, replayPath, withinMs }: Wanted): Promise<Tally> {
+export async function campaign({ seed, runs, lanes, path, replayPath, withinMs, shrinks }: Wanted): Promise<Tally> {
   const seen = new Map<string, number>();
   let begun = 0;
   let isOver = false;
   const did = (what: string): void => void seen.set(what, (seen.get(what) ?? 0) + 1);
-  const all = fc.commands(COMMANDS, { maxCommands: COMMANDS_MAX, size: 'max', ...(replayPath !== undefined && { replayPath }) });
+  const all = fc.commands(COMMANDS, {
+    maxCommands: COMMANDS_MAX,
+    size: 'max',
+    ...(replayPath !== undefined && { replayPath }),
+  });
   const lane = async (number: number): Promise<void> => {
     const place = await Lane.start();
     const property = fc.asyncProperty(SETTING, all, async (setting, commands) => {
@@ -93,7 +99,7 @@ export async function campaign({ seed, runs, lanes, path, replayPath, withinMs }
         numRuns: path === undefined ? Math.ceil(runs / lanes) : 1,
         interruptAfterTimeLimit: withinMs,
         markInterruptAsFailure: true,
-        endOnFailure: process.env['MODEL_END'] === '1',
+        endOnFailure: !shrinks,
         ...(path !== undefined && { path }),
       });
     } finally {

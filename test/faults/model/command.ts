@@ -15,7 +15,7 @@ export const commandsRun = new Map<string, number>();
 /** A command of the model: does its deed, waits until all that follows is done, and audits the books. */
 export function command(name: string, detail: unknown, deed: Deed): fc.AsyncCommand<Ledger, World> {
   return {
-    check: (ledger) => deed.can?.(ledger as Ledger) ?? true,
+    check: (ledger) => deed.can?.(ledger) ?? true,
     async run(ledger, world) {
       commandsRun.set(name, (commandsRun.get(name) ?? 0) + 1);
       await deed.run(ledger, world);

@@ -17,6 +17,8 @@ export async function settle(ledger: Ledger): Promise<void> {
   for (const { life } of world.instances) life.endAfter(Infinity);
   world.wechat.calm();
   let facts = await world.quiet();
+  // What lingered has arrived by now, before any question could mend what it met.
+  report(audit(ledger, facts));
   for (let jump = 0; jump < JUMPS_MAX; jump += 1) {
     finishAll(world, jump);
     await deliverAll(ledger);
@@ -24,13 +26,17 @@ export async function settle(ledger: Ledger): Promise<void> {
     facts = await world.quiet();
     if (isStill(world) && disagreements(ledger, facts).length === 0) break;
   }
-  const wrong = [...audit(ledger, facts), ...disagreements(ledger, facts)];
-  if (wrong.length > 0) throw new Error(`after the end: ${wrong.join('\n')}`);
+  report([...audit(ledger, facts), ...disagreements(ledger, facts)]);
   const broken = await world.lane.brokenOf(world.merchant.mchId);
   if (Object.keys(broken).length > 0) throw new Error(`after the end: ${JSON.stringify(broken)}`);
 }
 
-const isStill = (world: World): boolean => [...world.wechat.holds.values()].every(({ status }) => status !== 'accepted');
+function report(wrong: readonly string[]): void {
+  if (wrong.length > 0) throw new Error(`after the end: ${wrong.join('\n')}`);
+}
+
+const isStill = (world: World): boolean =>
+  [...world.wechat.holds.values()].every(({ status }) => status !== 'accepted');
 
 function finishAll({ wechat }: World, jump: number): void {
   for (const [place, { outRefundNo, status }] of [...wechat.holds.values()].entries())
@@ -43,7 +49,8 @@ async function deliverAll({ world, contradicted }: Ledger): Promise<void> {
   const { byHand } = wechat;
   for (const notice of wechat.notices.splice(0)) {
     const { outRefundNo } = notice.shown;
-    if (setting.mute && !byHand.has(outRefundNo) && !contradicted.has(outRefundNo)) world.did('a notice was lost for good');
+    if (setting.mute && !byHand.has(outRefundNo) && !contradicted.has(outRefundNo))
+      world.did('a notice was lost for good');
     else await deliver(world, { ...notice, shown: wechat.holds.get(outRefundNo) ?? notice.shown });
   }
   for (const number of [...byHand, ...contradicted]) {

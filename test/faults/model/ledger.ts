@@ -30,22 +30,27 @@ export class Ledger {
 
   constructor(readonly world: World) {}
 
-  /** A wish whose id the caller knows. */
+  /** The wishes whose ids the caller knows. */
+  allKnown(): (Wish & { id: string })[] {
+    return this.wishes.filter((wish): wish is Wish & { id: string } => wish.id !== null);
+  }
+
+  /** One of them; null where there is none. */
   known(which: number): (Wish & { id: string }) | null {
-    const known = this.wishes.filter((wish): wish is Wish & { id: string } => wish.id !== null);
+    const known = this.allKnown();
     return known[which % known.length] ?? null;
   }
 }
 
 const isReleased = ({ state }: Pick<RefundFact, 'state'>): boolean => REFUND_STATES[state].money === 'released';
 
-/** What an order still has to give, as its caller sees it from the refunds. */
-export function roomFen(world: World, facts: readonly RefundFact[], order: number): number {
+/** What an order still has to give, as its caller sees it from the refunds; below zero where more is taken than was paid. */
+export function leftFen(world: World, facts: readonly RefundFact[], order: number): number {
   const { id, paidFen } = world.order(order);
   const takenFen = facts
     .filter(({ order_id: orderId }) => orderId === id)
     .reduce((sum, fact) => sum + (isReleased(fact) ? 0 : fact.amount_fen) + (fact.outside_shown_fen ?? 0), 0);
-  return Math.max(0, paidFen - takenFen);
+  return paidFen - takenFen;
 }
 
 /** How many refunds of an order count against the fifty. */
@@ -122,7 +127,9 @@ export function disagreements(ledger: Ledger, facts: readonly RefundFact[]): str
   const unheld = facts.filter(({ out_refund_no: number }) => !wechat.holds.has(number)).map((f) => ofUnheld(ledger, f));
   const held = [...wechat.holds.values()].map((shown): Wrong => {
     const fact = facts.find(({ out_refund_no: number }) => number === shown.outRefundNo);
-    return fact ? ofSettled(ledger, fact, shown) : `WeChat holds ${shown.outRefundNo}, which never came to be known here`;
+    return fact
+      ? ofSettled(ledger, fact, shown)
+      : `WeChat holds ${shown.outRefundNo}, which never came to be known here`;
   });
   return [...unheld, ...held].filter((wrong) => wrong !== null);
 }
@@ -133,22 +140,32 @@ function ofUnheld(ledger: Ledger, fact: RefundFact): Wrong {
   if (waits) return reason === null ? `${number} waits as ${state} without a reason` : null;
   if (state === 'rejected' || state === 'canceled') return fact.in_doubt ? `${number} is ${state} in doubt` : null;
   const said = ledger.decided.has(number);
-  return said && (state === 'succeeded' || state === 'closed') ? null : `${number} is ${state}, WeChat has nothing of it`;
+  return said && (state === 'succeeded' || state === 'closed')
+    ? null
+    : `${number} is ${state}, WeChat has nothing of it`;
 }
 
 function ofSettled(ledger: Ledger, fact: RefundFact, shown: ShownRefund): Wrong {
   const { out_refund_no: number, state, failure_code: reason, amount_fen: amountFen } = fact;
-  const wrong = `${number} is ${state} (${reason ?? 'no reason'}), WeChat says ${shown.status}`;
-  // Another system of the merchant has the number: a person decides.
-  if (amountFen !== shown.refundFen || fact.order_id !== orderOf(ledger, shown)) {
-    const settled = state === 'mismatch' || isReleased(fact) || ledger.decided.has(number);
-    return settled && (state !== 'mismatch' || reason !== null) ? null : wrong;
-  }
-  if (shown.status === 'succeeded') return state === 'succeeded' ? null : wrong;
-  const misled = ledger.contradicted.has(number) || ledger.decided.has(number);
-  if (misled && REFUND_STATES[state].final) return null;
-  if (shown.status === 'closed') return isReleased(fact) ? null : wrong;
-  return state === shown.status && (state !== 'abnormal' || reason !== null) ? null : wrong;
+  const waits = state === 'abnormal' || state === 'mismatch';
+  const isOther = amountFen !== shown.refundFen || fact.order_id !== orderOf(ledger, shown);
+  const settled = isOther ? isForAPerson(ledger, fact) : agree(ledger, fact, shown);
+  if (settled && (!waits || reason !== null)) return null;
+  return `${number} is ${state} (${reason ?? 'no reason'}), WeChat says ${shown.status}`;
+}
+
+/** Another system of the merchant has the number: a person decides. */
+function isForAPerson({ decided }: Ledger, fact: RefundFact): boolean {
+  return fact.state === 'mismatch' || isReleased(fact) || decided.has(fact.out_refund_no);
+}
+
+function agree({ contradicted, decided }: Ledger, fact: RefundFact, { status }: ShownRefund): boolean {
+  const { out_refund_no: number, state } = fact;
+  if (state === status) return true;
+  if (status === 'succeeded') return false;
+  const isMisled = contradicted.has(number) || decided.has(number);
+  if (isMisled && REFUND_STATES[state].final) return true;
+  return status === 'closed' && isReleased(fact);
 }
 
 function orderOf({ world }: Ledger, shown: ShownRefund): string | undefined {

@@ -14,13 +14,17 @@ const forward = fc.constantFrom(11, 31, 61, 61, 310, 1300, 3700, 22_000, 90_000)
 );
 
 const crash = fc.record({ which: fc.nat(1), steps: fc.nat(40) }).map(({ which, steps }) =>
-  command('crash', { which, steps }, {
-    run(_ledger, world) {
-      world.reached(which).life.endAfter(steps);
-      world.did('an instance was doomed');
-      return Promise.resolve();
+  command(
+    'crash',
+    { which, steps },
+    {
+      run(_ledger, world) {
+        world.reached(which).life.endAfter(steps);
+        world.did('an instance was doomed');
+        return Promise.resolve();
+      },
     },
-  }),
+  ),
 );
 
 const second = fc.constant(null).map(() =>

@@ -16,14 +16,26 @@ const deliveredTo = (world: World): WechatNotice[] => {
 let forgeries = 0;
 
 /** The text a notice was sealed around, which is read again when WeChat is asked about a number that is not ours. */
-function textOf({ outRefundNo, outTradeNo, refundId, refundFen, totalFen }: ShownRefund, status: string, isV3: boolean): string {
+function textOf(
+  { outRefundNo, outTradeNo, refundId, refundFen, totalFen }: ShownRefund,
+  status: string,
+  isV3: boolean,
+): string {
   const number = outRefundNo.replaceAll(/[^0-9A-Za-z]/g, '').slice(0, 30);
   const ids = { transaction_id: '4200000001', out_trade_no: outTradeNo, out_refund_no: outRefundNo };
   const refund_id = refundId?.slice(0, 32).replaceAll(/[^0-9A-Za-z]/g, '') ?? number;
   if (isV3)
-    return JSON.stringify({ mchid: '1900000000', ...ids, refund_id, refund_status: status, amount: { total: totalFen, refund: refundFen } });
+    return JSON.stringify({
+      mchid: '1900000000',
+      ...ids,
+      refund_id,
+      refund_status: status,
+      amount: { total: totalFen, refund: refundFen },
+    });
   const fields = { ...ids, refund_id, refund_status: status, total_fee: totalFen, refund_fee: refundFen };
-  return `<root>${Object.entries(fields).map(([name, value]) => `<${name}>${value}</${name}>`).join('')}</root>`;
+  return `<root>${Object.entries(fields)
+    .map(([name, value]) => `<${name}>${value}</${name}>`)
+    .join('')}</root>`;
 }
 
 const WORDS = {
@@ -61,13 +73,17 @@ async function deliverPending(world: World, place: number, vias: readonly number
 const hasPending = ({ world }: Ledger): boolean => world.wechat.notices.length > 0;
 
 const good = fc.nat(1).map((via) =>
-  command('notice', { via }, {
-    can: hasPending,
-    async run(_ledger, world) {
-      await deliverPending(world, 0, [via]);
-      world.did('a notice came');
+  command(
+    'notice',
+    { via },
+    {
+      can: hasPending,
+      async run(_ledger, world) {
+        await deliverPending(world, 0, [via]);
+        world.did('a notice came');
+      },
     },
-  }),
+  ),
 );
 
 const doubled = fc.constant(null).map(() =>
@@ -87,50 +103,62 @@ const doubled = fc.constant(null).map(() =>
 );
 
 const reordered = fc.nat(1).map((via) =>
-  command('noticeReordered', { via }, {
-    can: ({ world }) => world.wechat.notices.length > 1,
-    async run(_ledger, world) {
-      await deliverPending(world, world.wechat.notices.length - 1, [via]);
-      world.did('a later notice came before an earlier one');
+  command(
+    'noticeReordered',
+    { via },
+    {
+      can: ({ world }) => world.wechat.notices.length > 1,
+      async run(_ledger, world) {
+        await deliverPending(world, world.wechat.notices.length - 1, [via]);
+        world.did('a later notice came before an earlier one');
+      },
     },
-  }),
+  ),
 );
 
 const late = fc.record({ which: fc.nat(), anew: fc.boolean() }).map(({ which, anew }) =>
-  command('noticeLate', { which, anew }, {
-    can: ({ world }) => deliveredTo(world).length > 0,
-    async run(_ledger, world) {
-      const known = deliveredTo(world);
-      const notice = known[which % known.length];
-      if (!notice) return;
-      const key = anew ? `${notice.key}-again${(forgeries += 1)}` : notice.key;
-      await deliver(world, { ...notice, key });
-      world.did(anew ? 'an old notice came under a new id' : 'an old notice came again');
+  command(
+    'noticeLate',
+    { which, anew },
+    {
+      can: ({ world }) => deliveredTo(world).length > 0,
+      async run(_ledger, world) {
+        const known = deliveredTo(world);
+        const notice = known[which % known.length];
+        if (!notice) return;
+        const key = anew ? `${notice.key}-again${(forgeries += 1)}` : notice.key;
+        await deliver(world, { ...notice, key });
+        world.did(anew ? 'an old notice came under a new id' : 'an old notice came again');
+      },
     },
-  }),
+  ),
 );
 
 const forged = fc
   .record({ which: fc.nat(), lie: fc.constantFrom('succeeded', 'closed', 'amount', 'order') })
   .map(({ which, lie }) =>
-    command('noticeForged', { which, lie }, {
-      // What is not signed may be spliced; only an operator who chose `apply` takes it at its word.
-      can: (ledger) => ledger.known(which) !== null && !appliesUnsigned(ledger.world),
-      async run(ledger, world) {
-        const wish = ledger.known(which);
-        const before = (await world.facts()).find(({ out_refund_no: number }) => number === wish?.outRefundNo);
-        if (!wish || !before) return;
-        const { mchId, appid, outTradeNo, paidFen } = world.order(lie === 'order' ? wish.order + 1 : wish.order);
-        const status = lie === 'closed' ? 'closed' : 'succeeded';
-        const shown: ShownRefund = {
-          ...{ status, mchId, appid, outTradeNo, transactionId: null, outRefundNo: wish.outRefundNo, refundId: null },
-          ...{ refundFen: before.amount_fen + (lie === 'amount' ? 1 : 0), totalFen: paidFen, succeededAt: null },
-          ...{ userReceivedAccount: null, wechatStatus: status.toUpperCase() },
-        };
-        await deliver(world, { key: `forged${(forgeries += 1)}`, shown }, { version: 'v2' });
-        world.did('a forged notice came');
+    command(
+      'noticeForged',
+      { which, lie },
+      {
+        // What is not signed may be spliced; only an operator who chose `apply` takes it at its word.
+        can: (ledger) => ledger.known(which) !== null && !appliesUnsigned(ledger.world),
+        async run(ledger, world) {
+          const wish = ledger.known(which);
+          const before = (await world.facts()).find(({ out_refund_no: number }) => number === wish?.outRefundNo);
+          if (!wish || !before) return;
+          const { mchId, appid, outTradeNo, paidFen } = world.order(lie === 'order' ? wish.order + 1 : wish.order);
+          const status = lie === 'closed' ? 'closed' : 'succeeded';
+          const shown: ShownRefund = {
+            ...{ status, mchId, appid, outTradeNo, transactionId: null, outRefundNo: wish.outRefundNo, refundId: null },
+            ...{ refundFen: before.amount_fen + (lie === 'amount' ? 1 : 0), totalFen: paidFen, succeededAt: null },
+            ...{ userReceivedAccount: null, wechatStatus: status.toUpperCase() },
+          };
+          await deliver(world, { key: `forged${(forgeries += 1)}`, shown }, { version: 'v2' });
+          world.did('a forged notice came');
+        },
       },
-    }),
+    ),
   );
 
 /** A V2 notice of a refund that went out over v2 is booked unseen only where the operator chose so. */
@@ -139,22 +167,26 @@ function appliesUnsigned({ setting }: World): boolean {
 }
 
 const contradicting = fc.record({ which: fc.nat(), via: fc.nat(1) }).map(({ which, via }) =>
-  command('noticeContradicting', { which, via }, {
-    can: ({ world }) => world.wechat.holds.size > 0,
-    async run(ledger, world) {
-      const held = [...world.wechat.holds.values()];
-      const shown = held[which % held.length];
-      if (!shown) return;
-      const status = shown.status === 'succeeded' ? 'closed' : 'succeeded';
-      const isSigned = world.setting.version === 'v3' || world.setting.notify === 'apply';
-      if (isSigned) ledger.contradicted.add(shown.outRefundNo);
-      const wechatStatus = status.toUpperCase();
-      const key = `contradicts${(forgeries += 1)}`;
-      await deliver(world, { key, shown: { ...shown, status, wechatStatus, succeededAt: null } }, { via });
-      const known = (await world.facts()).some((fact) => fact.out_refund_no === shown.outRefundNo);
-      if (known) world.did(`WeChat said ${status} of a refund that is ${shown.status}`);
+  command(
+    'noticeContradicting',
+    { which, via },
+    {
+      can: ({ world }) => world.wechat.holds.size > 0,
+      async run(ledger, world) {
+        const held = [...world.wechat.holds.values()];
+        const shown = held[which % held.length];
+        if (!shown) return;
+        const status = shown.status === 'succeeded' ? 'closed' : 'succeeded';
+        const isSigned = world.setting.version === 'v3' || world.setting.notify === 'apply';
+        if (isSigned) ledger.contradicted.add(shown.outRefundNo);
+        const wechatStatus = status.toUpperCase();
+        const key = `contradicts${(forgeries += 1)}`;
+        await deliver(world, { key, shown: { ...shown, status, wechatStatus, succeededAt: null } }, { via });
+        const known = (await world.facts()).some((fact) => fact.out_refund_no === shown.outRefundNo);
+        if (known) world.did(`WeChat said ${status} of a refund that is ${shown.status}`);
+      },
     },
-  }),
+  ),
 );
 
 /** How notices come. */

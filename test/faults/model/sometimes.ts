@@ -51,6 +51,7 @@ export const SOMETIMES: readonly string[] = [
   'fault: lost_after',
   'fault: lingers',
   'fault: answer_held',
+  'fault: refusal_held',
   'fault: swapped',
   'fault: later',
   'fault: too_much',

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { ShownRefund, ShownStatus } from '../../../src/refunds/refund-gateway.port.js';
 import type { QueryFault, SendFault } from '../../support/little-wechat.js';
+import type { Order } from '../../support/refund-domain.js';
 import { command } from './command.js';
 import type { World } from './world.js';
 
@@ -9,7 +10,9 @@ const SEND_FAULTS: readonly SendFault[] = [
   'lost_before',
   'lost_after',
   'lingers',
+  'lingers',
   'answer_held',
+  'refusal_held',
   'swapped',
   'later',
   'too_much',
@@ -17,6 +20,9 @@ const SEND_FAULTS: readonly SendFault[] = [
   'refused',
 ];
 const QUERY_FAULTS: readonly QueryFault[] = ['no_answer', 'lags', 'swapped'];
+
+/** How often in a row, where that is not left to chance. */
+const TIMES: Readonly<Partial<Record<SendFault, number>>> = { answer_held: 1, refusal_held: 2, swapped: 1 };
 
 /** What this WeChat holds in one of these states. */
 function heldIn(world: World, ...states: readonly ShownStatus[]): ShownRefund[] {
@@ -28,8 +34,7 @@ const sendFault = fc
   .map((detail) =>
     command('sendFault', detail, {
       run(_ledger, world) {
-        const once = detail.fault === 'answer_held' || detail.fault === 'swapped';
-        world.wechat.sendFault = { fault: detail.fault, times: once ? 1 : detail.times };
+        world.wechat.sendFault = { fault: detail.fault, times: TIMES[detail.fault] ?? detail.times };
         return Promise.resolve();
       },
     }),
@@ -61,18 +66,22 @@ const faultsOff = fc.constant(null).map(() =>
 const finish = fc
   .record({ which: fc.nat(), status: fc.constantFrom('succeeded', 'succeeded', 'abnormal', 'closed') })
   .map(({ which, status }) =>
-    command('finish', { which, status }, {
-      can: ({ world }) => heldIn(world, 'accepted', 'abnormal').length > 0,
-      run(_ledger, world) {
-        const open = heldIn(world, 'accepted', 'abnormal');
-        const shown = open[which % open.length];
-        if (shown && shown.status !== status) {
-          world.wechat.finish(shown.outRefundNo, status);
-          world.did(`WeChat showed a refund as ${status}`);
-        }
-        return Promise.resolve();
+    command(
+      'finish',
+      { which, status },
+      {
+        can: ({ world }) => heldIn(world, 'accepted', 'abnormal').length > 0,
+        run(_ledger, world) {
+          const open = heldIn(world, 'accepted', 'abnormal');
+          const shown = open[which % open.length];
+          if (shown && shown.status !== status) {
+            world.wechat.finish(shown.outRefundNo, status);
+            world.did(`WeChat showed a refund as ${status}`);
+          }
+          return Promise.resolve();
+        },
       },
-    }),
+    ),
   );
 
 const lateAnswer = fc.constant(null).map(() =>
@@ -101,6 +110,18 @@ const topUp = fc.integer({ min: 1, max: 2000 }).map((fen) =>
   }),
 );
 
+function shownByHand(
+  { mchId, appid, outTradeNo, paidFen }: Order,
+  outRefundNo: string,
+  { refundFen, status }: Pick<ShownRefund, 'refundFen' | 'status'>,
+): ShownRefund {
+  return {
+    ...{ status, mchId, appid, outTradeNo, transactionId: null, outRefundNo, refundId: `50${outRefundNo}` },
+    ...{ refundFen, totalFen: paidFen, userReceivedAccount: null, wechatStatus: status.toUpperCase() },
+    succeededAt: status === 'succeeded' ? '2026-01-01T00:00:00+08:00' : null,
+  };
+}
+
 const byHand = fc
   .record({
     order: fc.nat(1),
@@ -110,28 +131,29 @@ const byHand = fc
     listed: fc.boolean(),
   })
   .map(({ order, share, status, takesNumber, listed }) =>
-    command('byHand', { order, share, status, takesNumber, listed }, {
-      async run(ledger, world) {
-        const { id, mchId, appid, outTradeNo, paidFen } = world.order(order);
-        // Another system of the merchant may use a number that is waiting here.
-        const waiting = (await world.facts()).find(
-          (fact) => fact.state === 'queued' && !fact.in_doubt && !world.wechat.holds.has(fact.out_refund_no),
-        );
-        const taken = takesNumber ? waiting?.out_refund_no : undefined;
-        const outRefundNo = taken ?? `H${world.newName()}`;
-        const refundFen = Math.ceil((paidFen * share) / 100);
-        if (taken !== undefined && waiting?.amount_fen === refundFen) return;
-        const made = world.wechat.makeByHand({
-          ...{ status, mchId, appid, outTradeNo, transactionId: null, outRefundNo, refundId: `50${outRefundNo}` },
-          ...{ refundFen, totalFen: paidFen, userReceivedAccount: null, wechatStatus: status.toUpperCase() },
-          succeededAt: status === 'succeeded' ? '2026-01-01T00:00:00+08:00' : null,
-        });
-        if (!made) return;
-        world.did(taken === undefined ? 'a refund was made by hand' : 'another system took a number of ours');
-        if (taken !== undefined) ledger.contradicted.add(outRefundNo);
-        if (listed) await world.lane.sql('UPDATE payment_order SET refunds_query_at = tuikuan_now() WHERE id = $1', [id]);
+    command(
+      'byHand',
+      { order, share, status, takesNumber, listed },
+      {
+        async run(ledger, world) {
+          const { id, paidFen } = world.order(order);
+          // Another system of the merchant may use a number that is waiting here.
+          const waiting = (await world.facts()).find(
+            (fact) => fact.state === 'queued' && !fact.in_doubt && !world.wechat.holds.has(fact.out_refund_no),
+          );
+          const taken = takesNumber ? waiting : undefined;
+          const outRefundNo = taken?.out_refund_no ?? `H${world.newName()}`;
+          const refundFen = Math.ceil((paidFen * share) / 100);
+          if (taken?.amount_fen === refundFen) return;
+          const shown = shownByHand(world.order(order), outRefundNo, { refundFen, status });
+          if (!world.wechat.makeByHand(shown)) return;
+          world.did(taken === undefined ? 'a refund was made by hand' : 'another system took a number of ours');
+          if (taken !== undefined) ledger.contradicted.add(outRefundNo);
+          if (listed)
+            await world.lane.sql('UPDATE payment_order SET refunds_query_at = tuikuan_now() WHERE id = $1', [id]);
+        },
       },
-    }),
+    ),
   );
 
 /** What WeChat does, and what happens on the way to it. */

@@ -3,18 +3,18 @@ import { publicId } from '../../../src/common/ids.js';
 import type { RefundRow } from '../../../src/refunds/refund.view.js';
 import { ADMIN, type RefundDomain } from '../../support/refund-domain.js';
 import { command, violated } from './command.js';
-import { type Ledger, roomFen } from './ledger.js';
+import type { RefundState } from '../../../src/refunds/states.js';
+import { type Ledger, leftFen, type Wish } from './ledger.js';
 import type { Heard, RefundFact, World } from './world.js';
 
 const chosen = fc.record({ which: fc.nat(), via: fc.nat(1) });
-type Chosen = typeof chosen extends fc.Arbitrary<infer T> ? T : never;
 
 interface Called {
   readonly heard: Heard<RefundRow>;
   readonly before: RefundFact;
   readonly after: RefundFact;
   /** What its order had left before the call. */
-  readonly roomFen: number;
+  readonly leftFen: number;
 }
 
 type Call = (domain: RefundDomain, id: string) => Promise<RefundRow>;
@@ -38,32 +38,54 @@ async function turn(world: World, id: string): Promise<boolean> {
   return false;
 }
 
-/** Calls about a refund in one of these states; null when it is in none of them any more. */
+/** One in so many calls is about any refund at all, however little sense it makes. */
+const ANY_EVERY = 5;
+
+type Known = Wish & { readonly id: string };
+
+/** A refund that the caller knows, where there is one in these states. */
+async function knownIn(ledger: Ledger, which: number, states: readonly RefundState[]): Promise<Known | null> {
+  const facts = await ledger.world.facts();
+  const fitting = ledger
+    .allKnown()
+    .filter(({ outRefundNo }) =>
+      facts.some((fact) => fact.out_refund_no === outRefundNo && states.includes(fact.state)),
+    );
+  if (fitting.length === 0 || which % ANY_EVERY === 0) return ledger.known(which);
+  return fitting[which % fitting.length] ?? null;
+}
+
+/** Calls about a refund once it is its turn, if the call asks WeChat; null when its turn does not come. */
 async function callAbout(
   ledger: Ledger,
-  { which, via }: Chosen,
-  call: Call,
-  asks: boolean,
+  wish: Known | null,
+  via: number,
+  { call, asks }: { readonly call: Call; readonly asks: boolean },
 ): Promise<Called | null> {
   const { world } = ledger;
-  const wish = ledger.known(which);
   if (!wish) return null;
   if (asks && !(await turn(world, wish.id))) return null;
   const before = await factOf(world, wish.id);
-  const room = roomFen(world, await world.facts(), wish.order);
+  const left = leftFen(world, await world.facts(), wish.order);
   const instance = world.reached(via);
   const heard = await world.call(instance, () => call(instance.domain, wish.id));
-  return { heard, before, after: await factOf(world, wish.id), roomFen: room };
+  return { heard, before, after: await factOf(world, wish.id), leftFen: left };
 }
 
-const codeOf = ({ heard }: Called): string | null => (heard.kind === 'refusal' ? heard.code : null);
 const anyKnown = (ledger: Ledger): boolean => ledger.known(0) !== null;
 
 const cancel = chosen.map((choice) =>
   command('cancel', choice, {
     can: anyKnown,
     async run(ledger, world) {
-      const called = await callAbout(ledger, choice, (domain, id) => domain.actions.cancel(ADMIN, id, undefined), false);
+      const wish = await knownIn(ledger, choice.which, [
+        'queued',
+        'insufficient_balance',
+        'blocked',
+        'outcome_unknown',
+      ]);
+      const call: Call = (domain, id) => domain.actions.cancel(ADMIN, id, undefined);
+      const called = await callAbout(ledger, wish, choice.via, { call, asks: false });
       if (!called) return;
       const { heard, before, after } = called;
       if (heard.kind === 'answer') {
@@ -80,102 +102,113 @@ const cancel = chosen.map((choice) =>
   }),
 );
 
+const RETRIED = ['queued', 'insufficient_balance', 'blocked', 'rejected', 'closed'] as const;
+
 const retry = chosen.map((choice) =>
   command('retry', choice, {
     can: anyKnown,
     async run(ledger, world) {
-      const wish = ledger.known(choice.which);
+      const wish = await knownIn(ledger, choice.which, RETRIED);
       const asks = wish !== null && (await factOf(world, wish.id)).state === 'closed';
       let created = false;
-      const again: Call = async (domain, id) => {
+      const call: Call = async (domain, id) => {
         const answer = await domain.actions.retry(ADMIN, id);
         created = answer.created;
         return answer.refund;
       };
-      const called = await callAbout(ledger, choice, again, asks);
-      if (!called || !wish) return;
-      if (called.heard.kind !== 'answer') return;
-      const { before, roomFen: roomBefore } = called;
-      const refund = called.heard.answer;
-      if (before.state === 'rejected') {
-        violated(before.amount_fen > roomBefore, 'a rejected refund was queued again without room');
-        world.did('a rejected refund was sent again');
-      } else if (before.state === 'closed') {
-        const id = publicId('refund', refund.id);
-        violated(id === wish.id, 'a closed refund was not replaced by another');
-        if (!created) return;
-        violated(world.wechat.holds.get(before.out_refund_no)?.status !== 'closed', 'what is not closed was replaced');
-        violated(before.amount_fen > roomBefore, 'a closed refund was replaced without room');
-        const { out_refund_no: outRefundNo, amount_fen: amount } = refund;
-        ledger.wishes.push({ ...wish, outRefundNo, amount: Number(amount), key: null, id, replacement: true });
-        world.did('a closed refund was replaced');
-      } else world.did(`a refund that was ${before.state} was hurried`);
+      const called = await callAbout(ledger, wish, choice.via, { call, asks });
+      if (!wish || called?.heard.kind !== 'answer') return;
+      const { before, leftFen: leftBefore } = called;
+      const reserves = before.state === 'rejected' || created;
+      violated(reserves && before.amount_fen > leftBefore, `what was ${before.state} was reserved again without room`);
+      if (created) noteReplacement(ledger, wish, called.heard.answer);
+      else if (before.state === 'rejected') world.did('a rejected refund was sent again');
+      else if (before.state !== 'closed') world.did(`a refund that was ${before.state} was hurried`);
     },
   }),
 );
+
+function noteReplacement({ wishes, world }: Ledger, wish: Known, made: RefundRow): void {
+  const id = publicId('refund', made.id);
+  violated(id === wish.id, 'a closed refund was replaced by itself');
+  violated(world.wechat.holds.get(wish.outRefundNo)?.status !== 'closed', 'what is not closed was replaced');
+  const { out_refund_no: outRefundNo, amount_fen: amount } = made;
+  wishes.push({ ...wish, outRefundNo, amount: Number(amount), key: null, id, replacement: true });
+  world.did('a closed refund was replaced');
+}
+
+/** WeChat was asked while nothing was wrong, shows the refund as succeeded, and it is not. */
+function isUntold({ world: { wechat }, contradicted }: Ledger, { before, after }: Called): boolean {
+  const { out_refund_no: number, amount_fen: amountFen, state } = before;
+  const shown = wechat.holds.get(number);
+  if (state === 'queued' || wechat.queryFault !== null || contradicted.has(number)) return false;
+  return shown?.status === 'succeeded' && shown.refundFen === amountFen && after.state !== 'succeeded';
+}
+
+const MAY_FAIL = ['wechat_unavailable', 'temporarily_unavailable'];
 
 const sync = chosen.map((choice) =>
   command('sync', choice, {
     can: anyKnown,
     async run(ledger, world) {
-      const called = await callAbout(ledger, choice, (domain, id) => domain.actions.sync(ADMIN, id), true);
-      if (!called) return;
-      if (called.heard.kind === 'answer') world.did('a refund was synced');
-      const code = codeOf(called);
-      violated(code !== null && !['wechat_unavailable', 'temporarily_unavailable'].includes(code), `sync: ${code ?? ''}`);
-      const shown = world.wechat.holds.get(called.before.out_refund_no);
-      const asked = called.heard.kind === 'answer' && !ledger.contradicted.has(called.before.out_refund_no);
-      const told = asked && shown?.status === 'succeeded' && shown.refundFen === called.before.amount_fen;
-      const swapped = world.wechat.queryFault !== null;
-      violated(told && !swapped && called.after.state !== 'succeeded' && called.before.state !== 'queued', 'a sync did not bring the truth');
+      const call: Call = (domain, id) => domain.actions.sync(ADMIN, id);
+      const called = await callAbout(ledger, ledger.known(choice.which), choice.via, { call, asks: true });
+      if (called?.heard.kind === 'refusal')
+        violated(!MAY_FAIL.includes(called.heard.code), `a sync was refused: ${called.heard.code}`);
+      if (called?.heard.kind !== 'answer') return;
+      violated(isUntold(ledger, called), 'a sync did not bring the truth');
+      world.did('a refund was synced');
     },
   }),
 );
 
+/** WeChat was asked, holds the refund as it is here, and another end of it was booked. */
+function isOverruled({ world: { wechat }, contradicted }: Ledger, fact: RefundFact): boolean {
+  const { out_refund_no: number, amount_fen: amountFen, state } = fact;
+  const shown = wechat.holds.get(number);
+  if (wechat.queryFault !== null || wechat.byHand.has(number) || contradicted.has(number)) return false;
+  return shown !== undefined && shown.refundFen === amountFen && shown.status !== state;
+}
+
 const resolve = fc
   .record({ which: fc.nat(), via: fc.nat(1), outcome: fc.constantFrom('succeeded', 'closed', 'rejected') })
   .map(({ outcome, ...choice }) =>
-    command('resolve', { outcome, ...choice }, {
-      can: anyKnown,
-      async run(ledger, world) {
-        const reason = 'looked at in the merchant platform';
-        const facts = await world.facts();
-        const mismatches = ledger.wishes.filter(({ outRefundNo, id }) =>
-          facts.some((fact) => id !== null && fact.out_refund_no === outRefundNo && fact.state === 'mismatch'),
-        );
-        const target = mismatches[choice.which % mismatches.length];
-        const which = target ? ledger.wishes.filter(({ id }) => id !== null).indexOf(target) : choice.which;
-        const call: Call = (domain, id) => domain.actions.resolve(ADMIN, id, outcome, reason);
-        const called = await callAbout(ledger, { ...choice, which }, call, true);
-        if (!called) return;
-        const { before, after, heard } = called;
-        const decided = before.state === 'mismatch' && after.state === outcome;
-        const shown = world.wechat.holds.get(before.out_refund_no);
-        const agrees = shown?.refundFen === before.amount_fen && !world.wechat.byHand.has(before.out_refund_no);
-        if (!decided || heard.kind === 'refusal') return;
-        if (agrees && world.wechat.queryFault === null)
-          violated(shown.status !== after.state && !ledger.contradicted.has(before.out_refund_no), 'a person overruled WeChat');
-        ledger.decided.add(before.out_refund_no);
-        world.did('a mismatch was resolved');
+    command(
+      'resolve',
+      { outcome, ...choice },
+      {
+        can: anyKnown,
+        async run(ledger, world) {
+          const reason = 'looked at in the merchant platform';
+          const wish = await knownIn(ledger, choice.which, ['mismatch']);
+          const call: Call = (domain, id) => domain.actions.resolve(ADMIN, id, outcome, reason);
+          const called = await callAbout(ledger, wish, choice.via, { call, asks: true });
+          if (!called) return;
+          const { before, after, heard } = called;
+          const decided = before.state === 'mismatch' && after.state === outcome;
+          if (!decided || heard.kind === 'refusal') return;
+          violated(isOverruled(ledger, after), 'a person overruled WeChat');
+          ledger.decided.add(before.out_refund_no);
+          world.did('a mismatch was resolved');
+        },
       },
-    }),
+    ),
   );
 
 const repair = chosen.map((choice) =>
   command('repair', choice, {
-    can: (ledger) => ledger.world.setting.version === 'v3' && anyKnown(ledger),
+    can: ({ world: { setting, wechat } }) =>
+      setting.version === 'v3' && [...wechat.holds.values()].some(({ status }) => status === 'abnormal'),
     async run(ledger, world) {
-      const facts = await world.facts();
-      const known = ledger.wishes.filter(({ id }) => id !== null);
-      const place = known.findIndex(({ outRefundNo }) =>
-        facts.some((fact) => fact.out_refund_no === outRefundNo && fact.state === 'abnormal'),
-      );
-      const which = place < 0 ? choice.which : place;
-      const wish = ledger.known(which);
-      if (!wish) return;
-      if (!(await turn(world, wish.id))) return;
+      // The rhythm of questions shows what WeChat has shown nobody yet.
+      await world.forward(61);
+      await world.quiet();
+      const wish = await knownIn(ledger, choice.which, ['abnormal']);
+      if (!wish || !(await turn(world, wish.id))) return;
       const instance = world.reached(choice.via);
-      const heard = await world.call(instance, () => instance.repairs.repair(ADMIN, wish.id, { type: 'MERCHANT_BANK_CARD' }));
+      const heard = await world.call(instance, () =>
+        instance.repairs.repair(ADMIN, wish.id, { type: 'MERCHANT_BANK_CARD' }),
+      );
       if (heard.kind !== 'answer') return;
       world.did('an abnormal refund was repaired');
     },
