@@ -1,13 +1,13 @@
 import { campaign } from './model/campaign.js';
 import { withoutLog } from './model/log-capture.js';
 
-const { MODEL_SEED, MODEL_PATH, MODEL_REPLAY, MODEL_RUNS, MODEL_SHRINK } = process.env;
+const { MODEL_SEED, MODEL_PATH, MODEL_REPLAY, MODEL_RUNS, MODEL_SHRINK, MODEL_MINUTES } = process.env;
 
 /** In CI; the long run names its own number. */
 const RUNS = Number(MODEL_RUNS ?? 300);
 const LANES = 6;
 /** A campaign that takes longer, with the shrinking of what it has found, is cut off and fails. */
-const MINUTES_MAX = 60;
+const MINUTES_MAX = Number(MODEL_MINUTES ?? 10);
 const seed = Number(MODEL_SEED ?? Date.now() % 2 ** 31);
 const isReplay = MODEL_PATH !== undefined;
 

@@ -4,7 +4,7 @@ import { Instance } from './instance.js';
 
 const INSTANCES_MAX = 2;
 
-const forward = fc.constantFrom(11, 31, 61, 61, 310, 1300, 3700, 22_000, 90_000).map((seconds) =>
+const forward = fc.constantFrom(11, 11, 31, 61, 61, 310, 1300, 3700, 22_000, 90_000).map((seconds) =>
   command('forward', seconds, {
     async run(_ledger, world) {
       await world.forward(seconds);
@@ -13,7 +13,7 @@ const forward = fc.constantFrom(11, 31, 61, 61, 310, 1300, 3700, 22_000, 90_000)
   }),
 );
 
-const crash = fc.record({ which: fc.nat(1), steps: fc.nat(40) }).map(({ which, steps }) =>
+const crash = fc.record({ which: fc.nat(1), steps: fc.oneof(fc.nat(4), fc.nat(40)) }).map(({ which, steps }) =>
   command(
     'crash',
     { which, steps },

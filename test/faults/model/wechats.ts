@@ -8,11 +8,13 @@ import type { World } from './world.js';
 const SEND_FAULTS: readonly SendFault[] = [
   'not_sent',
   'lost_before',
+  'lost_before',
   'lost_after',
   'lingers',
   'lingers',
   'answer_held',
   'refusal_held',
+  'swapped',
   'swapped',
   'later',
   'too_much',
@@ -64,7 +66,7 @@ const faultsOff = fc.constant(null).map(() =>
 );
 
 const finish = fc
-  .record({ which: fc.nat(), status: fc.constantFrom('succeeded', 'succeeded', 'abnormal', 'closed') })
+  .record({ which: fc.nat(), status: fc.constantFrom('succeeded', 'succeeded', 'abnormal', 'abnormal', 'closed') })
   .map(({ which, status }) =>
     command(
       'finish',

@@ -43,14 +43,13 @@ const ANY_EVERY = 5;
 
 type Known = Wish & { readonly id: string };
 
-/** A refund that the caller knows, where there is one in these states. */
+/** A refund that the caller knows, where there is one in these states, and in doubt before any other. */
 async function knownIn(ledger: Ledger, which: number, states: readonly RefundState[]): Promise<Known | null> {
-  const facts = await ledger.world.facts();
-  const fitting = ledger
-    .allKnown()
-    .filter(({ outRefundNo }) =>
-      facts.some((fact) => fact.out_refund_no === outRefundNo && states.includes(fact.state)),
-    );
+  const facts = (await ledger.world.facts()).filter(({ state }) => states.includes(state));
+  const known = (some: readonly RefundFact[]): Known[] =>
+    ledger.allKnown().filter(({ outRefundNo }) => some.some((fact) => fact.out_refund_no === outRefundNo));
+  const inDoubt = known(facts.filter((fact) => fact.in_doubt));
+  const fitting = inDoubt.length > 0 ? inDoubt : known(facts);
   if (fitting.length === 0 || which % ANY_EVERY === 0) return ledger.known(which);
   return fitting[which % fitting.length] ?? null;
 }
@@ -78,12 +77,7 @@ const cancel = chosen.map((choice) =>
   command('cancel', choice, {
     can: anyKnown,
     async run(ledger, world) {
-      const wish = await knownIn(ledger, choice.which, [
-        'queued',
-        'insufficient_balance',
-        'blocked',
-        'outcome_unknown',
-      ]);
+      const wish = await knownIn(ledger, choice.which, ['queued', 'insufficient_balance', 'blocked']);
       const call: Call = (domain, id) => domain.actions.cancel(ADMIN, id, undefined);
       const called = await callAbout(ledger, wish, choice.via, { call, asks: false });
       if (!called) return;
