@@ -7,6 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppModule } from './app.module.js';
 import { ErrorFilter } from './common/http/error.filter.js';
 import { headersOfEvery, prepareServer, SERVER_OPTIONS } from './common/http/server.js';
+import { answerUnread } from './common/http/unread-request.js';
 import { validationPipe } from './common/http/validation.js';
 import { nestLogger } from './common/log.js';
 import type { Settings } from './config/settings.js';
@@ -31,6 +32,7 @@ export async function createApplication(
     // A path that cannot be decoded reaches no route and no hook.
     frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
       errors.answer(error, request, reply.headers(headersOfEvery(request.id))),
+    clientErrorHandler: answerUnread,
     logger: false,
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(settings, databaseUrl), adapter, {

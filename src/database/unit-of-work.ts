@@ -57,9 +57,11 @@ export class UnitOfWork {
     return { open: master.totalCount, idle: master.idleCount, waiting: master.waitingCount };
   }
 
-  /** Runs `work` in one transaction; the whole of it again, at most 3 times, on 40001, 40P01 and 55P03. */
-  run<T>(work: (tx: EntityManager) => Promise<T>): Promise<T> {
-    return retried(RETRIED_IN_RUN, async () => {
+  /**
+   * Runs `work` in one transaction; the whole of it again, at most 3 times, on 40001, 40P01 and, unless `locksOnce`, on 55P03.
+   */
+  run<T>(work: (tx: EntityManager) => Promise<T>, { locksOnce = false } = {}): Promise<T> {
+    return retried(locksOnce ? RETRIED_IN_QUERY : RETRIED_IN_RUN, async () => {
       const transaction = { open: true };
       try {
         return await surrounding.run(transaction, () => this.dataSource.transaction(work));

@@ -6,18 +6,21 @@ import { newUuid } from '../common/ids.js';
 import { notices } from '../common/instruments.js';
 import { log } from '../common/log.js';
 import { AppError } from '../common/problem.js';
+import { Batches } from '../database/batches.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Sealer } from '../merchants/sealing.js';
 import { reportPayment } from '../orders/order-inquiry.js';
 import { bookPayment, type PaymentBooked } from '../orders/payment-booking.js';
-import type { Booked } from '../refunds/bookings.js';
+import type { AnyBooking, Booked } from '../refunds/bookings.js';
 import { Reconciler } from '../refunds/reconciler.js';
 import { RefundLedger } from '../refunds/refund-ledger.js';
+import { askedOf, COUNT_SQL, FIND_SQL, type FoundRow, INSERT_SQL, type NewNotification } from './notification-rows.js';
 import type { OpenedNotice } from './notify.interceptor.js';
 
 /** WeChat waits 5 s for an answer; by then ours is out. */
 const COMMIT_TIMEOUT_MS = 3000;
 const LATE = 'late';
+const BATCH_MAX = 50;
 
 /** What became of a notice, as stored. */
 interface Outcome {
@@ -31,34 +34,15 @@ interface Outcome {
   readonly payment: PaymentBooked | null;
 }
 
-interface Match {
-  readonly order_id: string;
-  readonly refund_id: string | null;
-  readonly source: 'api' | 'external' | null;
-  readonly api_version: 'v2' | 'v3' | null;
+/** A notice that is not stored yet, under the id it will have. */
+interface Fresh<Notice extends OpenedNotice = OpenedNotice> {
+  readonly id: string;
+  readonly notice: Notice;
+  readonly found: FoundRow;
 }
 
-/** Counts a delivery of a notice that is stored; tells the time of this one. */
-const DUPLICATE_SQL = `
-  WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
-  counted AS (
-    UPDATE notification n SET deliveries = n.deliveries + 1, last_received_at = c.now FROM clock c
-    WHERE n.mch_id = $1 AND n.kind = $2 AND n.dedupe_key = $3 RETURNING n.id)
-  SELECT c.now, EXISTS (SELECT 1 FROM counted) AS duplicate FROM clock c`;
-
-/** The refund of this number, else the order of that number, of this merchant. */
-const MATCH_SQL = `
-  SELECT r.order_id, r.id AS refund_id, r.source, r.api_version FROM refund r WHERE r.mch_id = $1 AND r.out_refund_no = $2
-  UNION ALL
-  SELECT o.id, NULL, NULL, NULL FROM payment_order o WHERE o.mch_id = $1 AND o.out_trade_no = $3
-  LIMIT 1`;
-
-const INSERT_SQL = `
-  INSERT INTO notification (id, mch_id, appid, kind, version, dedupe_key, received_at, last_received_at, status, result, reason,
-    refund_id, order_id, next_query_at, kek_id, content)
-  VALUES ($1, $2, $3, $4, $14, $5, $15::timestamptz, $15::timestamptz, $6, $7, $8, $9, $10,
-    CASE WHEN $11::boolean THEN $15::timestamptz END, $12, $13)
-  ON CONFLICT (mch_id, kind, dedupe_key) DO NOTHING RETURNING id`;
+type RefundNotice = Extract<OpenedNotice, { kind: 'refund' }>;
+type PaymentNotice = Extract<OpenedNotice, { kind: 'payment' }>;
 
 /** Another delivery of the same notice committed first. */
 class Overtaken extends Error {}
@@ -66,11 +50,18 @@ class Overtaken extends Error {}
 const NOTHING = { reason: null, refundId: null, orderId: null, lookUp: false, booked: [], payment: null } as const;
 
 /**
- * The inbox: stores an opened notice and applies it, or asks for the query that will, in one transaction; WeChat gets SUCCESS only
- * after its commit. A duplicate changes nothing but its delivery count. What a notice proves is the ledger's to judge.
+ * The inbox: stores opened notices and applies them, or asks for the queries that will, in one transaction; WeChat gets SUCCESS only
+ * after its commit. A duplicate changes nothing but its delivery count. What a notice proves is the ledger's to judge. Refund notices
+ * that arrive together share their transaction.
  */
 @Injectable()
 export class NotificationsService {
+  private readonly refundNotices = new Batches<RefundNotice, Outcome | null>(
+    BATCH_MAX,
+    ({ account, dedupeKey }) => `${account.mchId}/${dedupeKey}`,
+    (batch) => this.store(batch),
+  );
+
   constructor(
     private readonly uow: UnitOfWork,
     private readonly ledger: RefundLedger,
@@ -80,9 +71,10 @@ export class NotificationsService {
 
   /** Returns once the notice is committed. AppError temporarily_unavailable when that takes longer than 3 s. */
   async receive(notice: OpenedNotice): Promise<void> {
-    const stored = this.store(notice)
+    const alone = async (): Promise<Outcome | null> => (await this.store([notice]))[0] ?? null;
+    const stored = (notice.kind === 'refund' ? this.refundNotices.ask(notice) : alone())
       .catch((error: unknown) => {
-        if (error instanceof Overtaken) return this.store(notice);
+        if (error instanceof Overtaken) return alone();
         throw error;
       })
       // However late it commits: its next delivery is a duplicate and reports nothing.
@@ -100,64 +92,106 @@ export class NotificationsService {
     if (outcome.result === 'waiting_for_query') this.reconciler.wake();
   }
 
-  /** Null for a duplicate. */
-  private store(notice: OpenedNotice): Promise<Outcome | null> {
-    const { account, kind, dedupeKey, shown, text } = notice;
-    return this.uow.run(async (tx) => {
-      const [known] = await tx.query<{ now: Date; duplicate: boolean }[]>(DUPLICATE_SQL, [
-        account.mchId,
-        kind,
-        dedupeKey,
-      ]);
-      if (known?.duplicate) return null;
-      const id = newUuid();
-      const outcome =
-        notice.kind === 'refund' ? await this.applyRefund(tx, id, notice) : await applyPayment(tx, notice);
-      const { kekId, sealed } = this.sealer.seal({ mchId: account.mchId, kind: 'notification', version: id }, text);
-      const inserted = await tx.query<unknown[]>(INSERT_SQL, [
-        id,
-        account.mchId,
-        shown.appid,
-        kind,
-        dedupeKey,
-        shown.status,
-        outcome.result,
-        outcome.reason,
-        outcome.refundId,
-        outcome.orderId,
-        outcome.lookUp,
-        kekId,
-        sealed,
-        notice.version,
-        known?.now,
-      ]);
-      if (inserted.length === 0) throw new Overtaken();
-      return outcome;
+  /** All or nothing, in one transaction that locks orders, refunds, then notifications; null for a duplicate. */
+  private store(batch: readonly OpenedNotice[]): Promise<(Outcome | null)[]> {
+    return this.uow.run(
+      async (tx) => {
+        const found = await tx.query<FoundRow[]>(FIND_SQL, [JSON.stringify(batch.map(askedOf))]);
+        const fresh = batch.map((notice, place) => freshOf(notice, found[place]));
+        const outcomes = await this.apply(
+          tx,
+          fresh.filter((one) => one !== null),
+        );
+        const earlier = found.map((row) => row.earlier).filter((id) => id !== null);
+        if (earlier.length > 0) await tx.query(COUNT_SQL, [earlier]);
+        return fresh.map((one) => (one && outcomes.get(one.id)) ?? null);
+      },
+      { locksOnce: batch.length > 1 },
+    );
+  }
+
+  /** Applies and stores; the outcomes by id. */
+  private async apply(tx: EntityManager, fresh: readonly Fresh[]): Promise<ReadonlyMap<string, Outcome>> {
+    if (fresh.length === 0) return new Map();
+    const outcomes = new Map(await this.applyRefunds(tx, fresh.filter(isOfRefund)));
+    for (const { id, notice } of fresh.filter(isOfPayment)) outcomes.set(id, await applyPayment(tx, notice));
+    const rows = fresh.map((one) => this.rowOf(one, outcomes.get(one.id)));
+    const inserted = await tx.query<unknown[]>(INSERT_SQL, [JSON.stringify(rows)]);
+    if (inserted.length < rows.length) throw new Overtaken();
+    return outcomes;
+  }
+
+  private async applyRefunds(
+    tx: EntityManager,
+    fresh: readonly Fresh<RefundNotice>[],
+  ): Promise<(readonly [string, Outcome])[]> {
+    const bookings = fresh.map(bookingOf);
+    const booked = (
+      await this.ledger.book(
+        tx,
+        bookings.filter((booking) => booking !== null),
+      )
+    ).values();
+    return fresh.map(({ id, found }, place) => {
+      const booking = bookings[place];
+      return [id, booking ? outcomeOf(booking, booked.next().value) : outcomeOfUnknown(found)] as const;
     });
   }
 
-  private async applyRefund(
-    tx: EntityManager,
-    id: string,
-    { account, shown, version }: Extract<OpenedNotice, { kind: 'refund' }>,
-  ): Promise<Outcome> {
-    const [match] = await tx.query<Match[]>(MATCH_SQL, [account.mchId, shown.outRefundNo, shown.outTradeNo]);
-    if (!match) return { ...NOTHING, result: 'unmatched', reason: 'neither the refund nor its order is ours' };
-    const { order_id: orderId, refund_id: refundId } = match;
-    if (refundId === null) {
-      return { ...NOTHING, result: 'waiting_for_query', reason: 'the refund is not ours', orderId, lookUp: true };
-    }
-    // V2 is unsigned: booked at once only where the operator chose so, and never for refunds of another origin or protocol.
-    const chosen = account.refundNotify === 'apply' && match.source === 'api' && match.api_version === 'v2';
-    const proves = version === 'v3' || chosen;
-    const booking = { refundId, orderId, cause: 'notice', sourceId: id } as const;
-    const [booked] = await this.ledger.book(tx, [
-      proves ? { ...booking, kind: 'proof', shown, askedAt: null } : { ...booking, kind: 'wake', shown },
-    ]);
-    assert(booked, 'a booking is answered');
-    const { reason = null } = booked;
-    return { ...NOTHING, result: resultOf(booked, proves), reason, refundId, orderId, booked: [booked] };
+  private rowOf({ id, notice, found }: Fresh, outcome: Outcome | undefined): NewNotification {
+    assert(outcome, 'every notice has its outcome');
+    const { account, kind, version, dedupeKey, shown, text } = notice;
+    const { kekId, sealed } = this.sealer.seal({ mchId: account.mchId, kind: 'notification', version: id }, text);
+    return {
+      id,
+      mch_id: account.mchId,
+      appid: shown.appid,
+      kind,
+      version,
+      dedupe_key: dedupeKey,
+      received_at: found.now,
+      status: shown.status,
+      result: outcome.result,
+      reason: outcome.reason,
+      refund_id: outcome.refundId,
+      order_id: outcome.orderId,
+      look_up: outcome.lookUp,
+      kek_id: kekId,
+      content: sealed.toString('base64'),
+    };
   }
+}
+
+/** Null for one that is stored already. */
+function freshOf(notice: OpenedNotice, found: FoundRow | undefined): Fresh | null {
+  assert(found, 'every notice is looked up');
+  return found.earlier === null ? { id: newUuid(), notice, found } : null;
+}
+
+const isOfRefund = (one: Fresh): one is Fresh<RefundNotice> => one.notice.kind === 'refund';
+const isOfPayment = (one: Fresh): one is Fresh<PaymentNotice> => one.notice.kind === 'payment';
+
+/** Null for a number that is not ours. */
+function bookingOf({ id, notice, found }: Fresh<RefundNotice>): AnyBooking | null {
+  const { order_id: orderId, refund_id: refundId } = found;
+  if (orderId === null || refundId === null) return null;
+  const { account, shown, version } = notice;
+  // V2 is unsigned: booked at once only where the operator chose so, and never for refunds of another origin or protocol.
+  const chosen = account.refundNotify === 'apply' && found.source === 'api' && found.api_version === 'v2';
+  const booking = { refundId, orderId, cause: 'notice', sourceId: id, shown } as const;
+  return version === 'v3' || chosen ? { ...booking, kind: 'proof', askedAt: null } : { ...booking, kind: 'wake' };
+}
+
+function outcomeOf({ kind, refundId, orderId }: AnyBooking, booked: Booked | undefined): Outcome {
+  assert(booked, 'a booking is answered');
+  const { reason = null } = booked;
+  return { ...NOTHING, result: resultOf(booked, kind === 'proof'), reason, refundId, orderId, booked: [booked] };
+}
+
+function outcomeOfUnknown({ order_id: orderId }: FoundRow): Outcome {
+  return orderId === null
+    ? { ...NOTHING, result: 'unmatched', reason: 'neither the refund nor its order is ours' }
+    : { ...NOTHING, result: 'waiting_for_query', reason: 'the refund is not ours', orderId, lookUp: true };
 }
 
 /** What proves nothing waits for the query it has woken. */
@@ -166,10 +200,7 @@ function resultOf({ result }: Booked, proves: boolean): Outcome['result'] {
   return result === 'stale' ? 'repeat' : result;
 }
 
-async function applyPayment(
-  tx: EntityManager,
-  { shown }: Extract<OpenedNotice, { kind: 'payment' }>,
-): Promise<Outcome> {
+async function applyPayment(tx: EntityManager, { shown }: PaymentNotice): Promise<Outcome> {
   const payment = await bookPayment(tx, shown);
   const { result, reason = null, orderId = null } = payment;
   return { ...NOTHING, result, reason, orderId, payment };

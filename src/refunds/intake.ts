@@ -22,11 +22,11 @@ export interface IntakeRow {
 
 /**
  * Reserves, inserts and writes the first event, ours and the outgoing one, in one statement. The order's row lock and the guard of its UPDATE are the check,
- * so no two requests can both pass it. It takes a list with at most one refund per order and answers the refunds it made: one
- * whose order is not paid, out of its window, out of money or out of refunds is left out. A number or key that exists raises
- * 23505, and nothing of the list is stored. $1 the list, $2 refunds per order, $3 window in days.
+ * so no two requests can both pass it. It takes a list with at most one refund per order and answers the refunds it made: one whose number or key stands for a
+ * refund already, or whose order is not paid, out of its window, out of money or out of refunds, is left out. A number or key that
+ * another session commits meanwhile raises 23505, and nothing of the list is stored. $1 the list, $2 refunds per order, $3 window in days.
  */
-export const INTAKE_SQL = `
+const intakeSql = (lock: 'FOR NO KEY UPDATE OF p' | 'FOR NO KEY UPDATE OF p SKIP LOCKED'): string => `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   asked AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS v(id uuid, order_id uuid, out_refund_no text, amount_fen bigint,
@@ -35,7 +35,10 @@ export const INTAKE_SQL = `
   locked AS MATERIALIZED (
     SELECT a.id, p.id AS order_id,
       coalesce(a.amount_fen, p.paid_fen - p.reserved_fen - p.refunded_fen - p.outside_fen) AS take_fen
-    FROM asked a JOIN payment_order p ON p.id = a.order_id ORDER BY p.id FOR NO KEY UPDATE OF p),
+    FROM asked a JOIN payment_order p ON p.id = a.order_id
+    WHERE NOT EXISTS (SELECT 1 FROM refund k WHERE k.mch_id = p.mch_id AND k.out_refund_no = a.out_refund_no)
+      AND NOT EXISTS (SELECT 1 FROM refund k WHERE k.mch_id = p.mch_id AND k.appid = p.appid AND k.idempotency_key = a.idempotency_key)
+    ORDER BY p.id ${lock}),
   reserved AS (
     UPDATE payment_order o
     SET reserved_fen = o.reserved_fen + l.take_fen, refund_count = o.refund_count + 1, updated_at = c.now
@@ -58,3 +61,9 @@ export const INTAKE_SQL = `
     SELECT m.id, 1, m.state, 'request', m.created_by, (SELECT tuikuan_now()) FROM made m),
   told AS (${TELL_NEW_SQL})
   SELECT ${REFUND_COLUMNS} FROM made r JOIN payment_order o ON o.id = r.order_id`;
+
+/** Waits for an order that is held elsewhere. */
+export const INTAKE_SQL = intakeSql('FOR NO KEY UPDATE OF p');
+
+/** Leaves out what is held elsewhere: no order makes the others of a batch wait. */
+export const INTAKE_BATCH_SQL = intakeSql('FOR NO KEY UPDATE OF p SKIP LOCKED');

@@ -4,7 +4,10 @@ import type { Fen } from '../common/fen.js';
 import { uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
+import { Batches } from '../database/batches.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+
+const BATCH_MAX = 100;
 
 /** The order a refund is asked for, with what the intake must know of its merchant. */
 export interface RefundTarget {
@@ -23,19 +26,30 @@ export interface TargetNames {
   readonly appid?: string;
 }
 
+/** The orders that each of a list of names and apps leaves; every kind of name has the plan of its index. $1 the list. */
 const FIND_SQL = `
-  SELECT o.id, o.mch_id, o.appid, m.enabled FROM payment_order o JOIN merchant m ON m.mch_id = o.mch_id
-  WHERE ($1::uuid IS NULL OR o.id = $1) AND ($2::text IS NULL OR o.out_trade_no = $2)
-    AND ($3::text IS NULL OR o.transaction_id = $3) AND ($4::text IS NULL OR o.mch_id = $4)
-    AND ($5::text IS NULL OR o.appid = $5) AND ($6::text[] IS NULL OR o.appid = ANY($6))
-  LIMIT 2`;
+  SELECT a.place, o.id, o.mch_id, o.appid, m.enabled
+  FROM jsonb_to_recordset($1::jsonb) AS a(place integer, id uuid, out_trade_no text, transaction_id text, mch_id text, appid text,
+      appids text[])
+    CROSS JOIN LATERAL (
+      SELECT id, mch_id, appid FROM payment_order WHERE id = a.id
+      UNION ALL
+      SELECT id, mch_id, appid FROM payment_order WHERE out_trade_no = a.out_trade_no
+      UNION ALL
+      SELECT id, mch_id, appid FROM payment_order WHERE transaction_id = a.transaction_id) o
+    JOIN merchant m ON m.mch_id = o.mch_id
+  WHERE (a.mch_id IS NULL OR o.mch_id = a.mch_id) AND (a.appid IS NULL OR o.appid = a.appid)
+    AND (a.appids IS NULL OR o.appid = ANY(a.appids))`;
 
-/** Statements by the key that finds the row, so that each has the plan of its index. */
-const FIND_BY: Readonly<Record<'order' | 'out_trade_no' | 'transaction_id', string>> = {
-  order: FIND_SQL.replace('($1::uuid IS NULL OR o.id = $1)', 'o.id = $1::uuid'),
-  out_trade_no: FIND_SQL.replace('($2::text IS NULL OR o.out_trade_no = $2)', 'o.out_trade_no = $2::text'),
-  transaction_id: FIND_SQL.replace('($3::text IS NULL OR o.transaction_id = $3)', 'o.transaction_id = $3::text'),
-};
+/** Names of an order as {@link FIND_SQL} reads them; one of the first three is not null. */
+interface NamesRow {
+  readonly id: string | null;
+  readonly out_trade_no: string | null;
+  readonly transaction_id: string | null;
+  readonly mch_id: string | null;
+  readonly appid: string | null;
+  readonly appids: readonly string[] | null;
+}
 
 const ROOM_SQL = `
   SELECT status, refund_count, (paid_fen - reserved_fen - refunded_fen - outside_fen)::text AS left_fen,
@@ -52,6 +66,8 @@ interface Room {
 /** Finds the order of a refund and explains why it cannot be refunded. */
 @Injectable()
 export class RefundTargets {
+  private readonly finding = new Batches<NamesRow, RefundTarget[]>(BATCH_MAX, null, (names) => this.findAll(names));
+
   constructor(
     private readonly uow: UnitOfWork,
     private readonly settings: Settings,
@@ -70,18 +86,26 @@ export class RefundTargets {
         },
       );
     }
-    const rows = await this.uow.query<RefundTarget>(FIND_BY[by], [
-      names.order === undefined ? null : uuidOf('order', names.order),
-      names.out_trade_no ?? null,
-      names.transaction_id ?? null,
-      names.mch_id ?? null,
-      names.appid ?? null,
-      caller.appids,
-    ]);
+    const rows = await this.finding.ask({
+      id: names.order === undefined ? null : uuidOf('order', names.order),
+      out_trade_no: names.out_trade_no ?? null,
+      transaction_id: names.transaction_id ?? null,
+      mch_id: names.mch_id ?? null,
+      appid: names.appid ?? null,
+      appids: caller.appids,
+    });
     const [target] = rows;
     if (!target) throw new AppError('order_not_found', `There is no order with this ${by}.`);
     if (rows.length > 1) throw new AppError('mch_id_required', `Two merchants have an order with this ${by}.`);
     return target;
+  }
+
+  private async findAll(names: readonly NamesRow[]): Promise<RefundTarget[][]> {
+    const asked = names.map((row, place) => ({ place, ...row }));
+    const rows = await this.uow.query<RefundTarget & { place: number }>(FIND_SQL, [JSON.stringify(asked)]);
+    const found = names.map((): RefundTarget[] => []);
+    for (const row of rows) found[row.place]?.push(row);
+    return found;
   }
 
   /** Why the order's guard refuses this amount (null: all that is left); null when it would not. */

@@ -6,9 +6,10 @@ import { newUuid, publicId } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { requestDigest } from '../common/request-digest.js';
 import { Settings } from '../config/settings.js';
+import { Batches } from '../database/batches.js';
 import { constraintOf, isLockTimeout, UnitOfWork } from '../database/unit-of-work.js';
 import { Dispatcher } from './dispatcher.js';
-import { INTAKE_SQL, type IntakeRow } from './intake.js';
+import { INTAKE_BATCH_SQL, INTAKE_SQL, type IntakeRow } from './intake.js';
 import { REFUND_COLUMNS, type RefundRow } from './refund.view.js';
 import { type RefundTarget, RefundTargets } from './refund-targets.js';
 
@@ -35,6 +36,7 @@ export interface Requested {
 }
 
 const TWIN_WAIT_MS = 1000;
+const BATCH_MAX = 100;
 const NUMBER_CONSTRAINTS = ['refund_out_refund_no_key', 'refund_idempotency_key_key'];
 
 /**
@@ -46,6 +48,11 @@ const NUMBER_CONSTRAINTS = ['refund_out_refund_no_key', 'refund_idempotency_key_
 export class RefundsService {
   /** Requests of this process under way, by number and by key. */
   private readonly underWay = new Map<string, Promise<unknown>>();
+  private readonly intake = new Batches<IntakeRow, RefundRow | null>(
+    BATCH_MAX,
+    (row) => row.order_id,
+    (rows) => this.insert(rows),
+  );
 
   constructor(
     private readonly uow: UnitOfWork,
@@ -100,24 +107,20 @@ export class RefundsService {
       throw new AppError('merchant_disabled', `Merchant ${target.mch_id} is disabled.`);
     }
     const row = intakeRowOf(wish, { target, idempotencyKey, digest, createdBy: caller.id });
-    const refund = await this.reserve(row);
-    if (refund) {
-      this.dispatcher.wake();
-      return { refund, replayed: false };
-    }
-    return (await known()) ?? { refund: await this.explain(target, wish, row), replayed: false };
+    return (
+      (await this.reserve(() => this.intake.ask(row))) ??
+      (await known()) ??
+      (await this.reserveOrExplain(target, row, known))
+    );
   }
 
-  /** Null when the order did not allow it or the number or key exists; the slow path says which. */
-  private async reserve(row: IntakeRow): Promise<RefundRow | null> {
-    const { refundsPerOrderMax, refundWindowDays } = this.settings;
+  /** Null when the order did not allow it or was held, or the number or key exists; the slow path says which. */
+  private async reserve(insert: () => Promise<RefundRow | null | undefined>): Promise<Requested | null> {
     try {
-      const rows = await this.uow.query<RefundRow>(INTAKE_SQL, [
-        JSON.stringify([row]),
-        refundsPerOrderMax,
-        refundWindowDays,
-      ]);
-      return rows[0] ?? null;
+      const refund = await insert();
+      if (!refund) return null;
+      this.dispatcher.wake();
+      return { refund, replayed: false };
     } catch (error) {
       if (NUMBER_CONSTRAINTS.includes(constraintOf(error) ?? '')) return null;
       if (isLockTimeout(error)) {
@@ -125,6 +128,18 @@ export class RefundsService {
       }
       throw error;
     }
+  }
+
+  /** All or nothing, in one statement that is its own transaction. */
+  private async insert(rows: readonly IntakeRow[]): Promise<(RefundRow | null)[]> {
+    const { refundsPerOrderMax, refundWindowDays } = this.settings;
+    const made = await this.uow.query<RefundRow>(rows.length === 1 ? INTAKE_SQL : INTAKE_BATCH_SQL, [
+      JSON.stringify(rows),
+      refundsPerOrderMax,
+      refundWindowDays,
+    ]);
+    const byId = new Map(made.map((row) => [row.id, row]));
+    return rows.map(({ id }) => byId.get(id) ?? null);
   }
 
   /** The refund this number or key stands for, if its request was the same; AppError if it was another. */
@@ -152,18 +167,19 @@ export class RefundsService {
     throw new AppError('idempotency_key_reused', 'This Idempotency-Key came with another request.');
   }
 
-  /** Says why the guard refused; reserves once more when its reason has gone meanwhile. */
-  private async explain(target: RefundTarget, wish: RefundWish, row: IntakeRow): Promise<RefundRow> {
-    const reason = (): Promise<AppError | null> => this.targets.refusal(target.id, wish.amount ?? null);
-    const refusal = await reason();
-    if (refusal) throw refusal;
-    const refund = await this.reserve(row);
-    if (!refund) {
-      const detail = 'The order is being changed by other requests.';
-      throw (await reason()) ?? new AppError('temporarily_unavailable', detail);
-    }
-    this.dispatcher.wake();
-    return refund;
+  /** Says why the guard refused; where nothing speaks against it, waits for the order and reserves by itself. */
+  private async reserveOrExplain(
+    target: RefundTarget,
+    row: IntakeRow,
+    known: () => Promise<Requested | null>,
+  ): Promise<Requested> {
+    const refusal = (): Promise<AppError | null> => this.targets.refusal(target.id, row.amount_fen);
+    const refused = await refusal();
+    if (refused) throw refused;
+    const requested = (await this.reserve(async () => (await this.insert([row]))[0])) ?? (await known());
+    if (requested) return requested;
+    const detail = 'The order is being changed by other requests.';
+    throw (await refusal()) ?? new AppError('temporarily_unavailable', detail);
   }
 }
 

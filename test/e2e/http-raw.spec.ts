@@ -227,6 +227,7 @@ describe('a request that two readers could read differently', () => {
     const before = await refunds();
     const answer = await send(bytes());
     expect([answer.text.slice(0, 120), answer.status]).toEqual([expect.anything(), 400]);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'validation_failed', request_id: expect.any(String) });
     expect(await refunds()).toBe(before);
   });
 
@@ -272,7 +273,9 @@ describe('a head', () => {
     ['with a long address', () => head(`GET /v1/refunds?x=${'y'.repeat(9000)} HTTP/1.1`, HOST, key())],
     ['with 100 kB of address', () => head(`GET /${'y'.repeat(100_000)} HTTP/1.1`, HOST, key())],
   ])('%s is refused', async (_, bytes) => {
-    expect([431, 414]).toContain((await send(bytes())).status);
+    const answer = await send(bytes());
+    expect([431, 414]).toContain(answer.status);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'validation_failed', status: answer.status });
   });
 
   it.each(['HEAD', 'TRACE', 'OPTIONS', 'PUT', 'PATCH', 'DELETE', 'PROPFIND', 'BREW', 'post'])(
@@ -412,8 +415,9 @@ describe('a connection', () => {
   });
 
   it('that sends its body too slowly is closed after 10 seconds', async () => {
-    const { seconds, status } = await slowBody;
+    const { seconds, status, body } = await slowBody;
     expect(status).toBe(408);
+    expect(JSON.parse(body)).toMatchObject({ code: 'validation_failed', status: 408 });
     expect(seconds).toBeGreaterThan(9);
     expect(seconds).toBeLessThan(15);
   });

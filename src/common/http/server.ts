@@ -24,7 +24,8 @@ export const SERVER_OPTIONS = {
     connectionsCheckingInterval: 1000,
     maxHeaderSize: 8 * 1024,
     insecureHTTPParser: false,
-    requireHostHeader: true,
+    // Its absence is refused by us, as a problem.
+    requireHostHeader: false,
   },
 } as const;
 

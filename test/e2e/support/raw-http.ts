@@ -6,7 +6,7 @@ export interface RawAnswer {
   readonly text: string;
   /** Of the first answer; null when there was none. */
   readonly status: number | null;
-  /** Behind the first answer's headers. */
+  /** The first answer's. */
   readonly body: string;
   readonly seconds: number;
 }
@@ -46,13 +46,19 @@ export async function raw(url: string, write: string | ((socket: Socket) => void
   return {
     text,
     status: status === undefined ? null : Number(status),
-    body: /transfer-encoding: chunked/i.test(head) ? dechunked(body) : body,
+    body: /transfer-encoding: chunked/i.test(head) ? dechunked(body) : body.slice(0, lengthIn(head)),
     seconds: (performance.now() - began) / 1000,
   };
 }
 
 /** A request's head: one line, then headers. */
 export const head = (line: string, ...headers: string[]): string => `${[line, ...headers].join('\r\n')}\r\n\r\n`;
+
+/** The length that a head announces; undefined for all that follows. */
+function lengthIn(head: string): number | undefined {
+  const length = /^content-length: (\d+)$/im.exec(head)?.[1];
+  return length === undefined ? undefined : Number(length);
+}
 
 function dechunked(body: string): string {
   const [, size = '0', rest = ''] = /^([0-9a-f]+)\r\n(.*)$/s.exec(body) ?? [];
