@@ -104,7 +104,7 @@ function longAccepted(refund: LockedRefund, { shown, cause }: ProofBooking, now:
 }
 
 /** Failure and success fields of a proven state. */
-function outcomeOf(shown: ShownRefund): Partial<RefundFields> {
+export function outcomeOf(shown: ShownRefund): Partial<RefundFields> {
   switch (shown.status) {
     case 'accepted':
       return NO_FAILURE;

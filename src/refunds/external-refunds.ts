@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import { newUuid } from '../common/ids.js';
 import { ORDER_SNAPSHOT, OUTBOX_COLUMNS, REFUNDED_TYPE_SQL } from '../orders/outgoing-events.js';
 import type { Booked } from './bookings.js';
+import { outcomeOf } from './decide-proof.js';
 import { QUERY_GAPS_SECONDS } from './limits.js';
 import { TELL_NEW_SQL } from './outgoing-events.js';
 import type { ApiVersion, ShownRefund } from './refund-gateway.port.js';
@@ -18,9 +19,9 @@ const TAKE_IN_SQL = `
   made AS (
     INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, refund_id, amount_fen, state, state_since, source,
       booked_outside, api_version, user_received_account, succeeded_at, next_query_at, created_by, created_at, updated_at,
-      event_sequence)
+      event_sequence, failure_code, failure_wechat_code)
     SELECT $1, o.id, o.mch_id, o.appid, $4, $5, $6::bigint, $7, c.now, 'external', $8::boolean, $9, $10, $11::timestamptz,
-      CASE WHEN $12::boolean THEN c.now + make_interval(secs => $13) END, 'wechat', c.now, c.now, 1
+      CASE WHEN $12::boolean THEN c.now + make_interval(secs => $13) END, 'wechat', c.now, c.now, 1, $19, $20
     FROM o, clock c
     WHERE o.status = 'paid' AND o.paid_fen = $14::bigint
       AND ($15::text IS NULL OR o.transaction_id IS NULL OR o.transaction_id = $15)
@@ -58,6 +59,7 @@ export async function takeInExternal(
   from: { readonly callId: string; readonly apiVersion: ApiVersion },
 ): Promise<TakenIn> {
   const running = !REFUND_STATES[shown.status].final;
+  const { failureCode = null, failureWechatCode = null } = outcomeOf(shown);
   const [row] = await tx.query<{ order_id: string | null; refund_id: string | null; over_paid: boolean | null }[]>(
     TAKE_IN_SQL,
     [
@@ -79,6 +81,8 @@ export async function takeInExternal(
       shown.appid,
       from.callId,
       shown.wechatStatus,
+      failureCode,
+      failureWechatCode,
     ],
   );
   if (row?.refund_id) {

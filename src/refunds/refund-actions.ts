@@ -100,7 +100,11 @@ export class RefundActions {
   ): Promise<RefundRow> {
     const row = await this.reads.get(caller, id);
     if (row.state !== 'mismatch') throw refusal('invalid_state');
-    const other = otherAmount(row, (await this.ask(row)).answer);
+    const { answer } = await this.ask(row);
+    // What is said of another refund is no answer: WeChat may hold this one as it should be.
+    if (answer.shown && answer.shown.outRefundNo !== row.out_refund_no)
+      throw new AppError('wechat_unavailable', 'WeChat answered about another refund.');
+    const other = otherAmount(row, answer);
     const current = await this.reads.get(caller, id);
     if (current.state !== 'mismatch') return current;
     const counted = outcome === 'succeeded' ? Number(row.amount_fen) : 0;

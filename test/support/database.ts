@@ -5,6 +5,8 @@ import { dataSourceOptions } from '../../src/database/data-source.js';
 import { setRoleTimeoutsOf } from '../../src/database/migrations.js';
 import { UnitOfWork } from '../../src/database/unit-of-work.js';
 
+const POOL_MAX = 20;
+
 /** A migrated database of one test file, with the service's own timeouts. */
 export interface TestDatabase {
   readonly url: string;
@@ -15,11 +17,23 @@ export interface TestDatabase {
   close(): Promise<void>;
 }
 
-/** A copy of the migrated template, in about 50 ms. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+/** A copy of the migrated template, in about 50 ms, with at most so many connections. */
+export async function createTestDatabase(poolMax = POOL_MAX): Promise<TestDatabase> {
   const { url, drop } = await createEmptyDatabase('template_tuikuan');
   await setRoleTimeoutsOf(url);
-  const dataSource = await new DataSource(dataSourceOptions({ url, namedStatements: true, poolMax: 20 })).initialize();
+  return connected(url, drop, poolMax);
+}
+
+/** What pg_stat_activity calls the connections of a second instance; those of the first have no name. */
+export const SECOND = 'second';
+
+/** Connections of a second instance to a database that lives on when they are closed. */
+export function sameDatabase({ url }: TestDatabase): Promise<TestDatabase> {
+  return connected(`${url}?application_name=${SECOND}`, () => Promise.resolve(), POOL_MAX);
+}
+
+async function connected(url: string, drop: () => Promise<void>, poolMax: number): Promise<TestDatabase> {
+  const dataSource = await new DataSource(dataSourceOptions({ url, namedStatements: true, poolMax })).initialize();
   return {
     url,
     dataSource,

@@ -15,13 +15,13 @@ import { Dispatcher } from '../../src/refunds/dispatcher.js';
 import { RefundInquiry } from '../../src/refunds/inquiry.js';
 import { Reconciler } from '../../src/refunds/reconciler.js';
 import { RefundActions } from '../../src/refunds/refund-actions.js';
-import type { ShownRefund } from '../../src/refunds/refund-gateway.port.js';
+import type { RefundGateway, ShownRefund } from '../../src/refunds/refund-gateway.port.js';
 import { RefundLedger } from '../../src/refunds/refund-ledger.js';
 import { RefundReads } from '../../src/refunds/refund-reads.js';
 import { RefundTargets } from '../../src/refunds/refund-targets.js';
 import { RefundsService, type RefundWish } from '../../src/refunds/refunds.service.js';
 import type { RefundState } from '../../src/refunds/states.js';
-import { createTestDatabase, type TestDatabase } from './database.js';
+import { createTestDatabase, sameDatabase, type TestDatabase } from './database.js';
 import { brokenInvariants } from './invariants.js';
 import { ScriptedGateway } from './scripted-gateway.js';
 
@@ -110,14 +110,22 @@ export function testSettings(env: Readonly<Record<string, string>> = {}): Settin
   });
 }
 
+/** What an instance can be given instead of its own: WeChat, its way there, its units of work. */
+export interface Parts {
+  readonly gateway: ScriptedGateway;
+  readonly wire: RefundGateway;
+  readonly uow: WorkerUnitOfWork;
+}
+
 /** The real services of the refunds domain on a database of their own, with WeChat behind a scripted gateway. */
 export class RefundDomain {
-  readonly gateway = new ScriptedGateway();
+  readonly gateway: ScriptedGateway;
   readonly clock = new JumpingClock();
   readonly ledger: RefundLedger;
   readonly inquiry: RefundInquiry;
   readonly dispatcher: Dispatcher;
   readonly reconciler: Reconciler;
+  readonly reads: RefundReads;
   readonly service: RefundsService;
   readonly actions: RefundActions;
   readonly merchants: MerchantsService;
@@ -131,17 +139,21 @@ export class RefundDomain {
   private constructor(
     readonly database: TestDatabase,
     readonly settings: Settings,
+    parts: Partial<Parts> = {},
   ) {
-    const { uow } = database;
-    const worker = new WorkerUnitOfWork(database.dataSource);
+    this.gateway = parts.gateway ?? new ScriptedGateway();
+    const wire = parts.wire ?? this.gateway;
+    const uow = parts.uow ?? database.uow;
+    const worker = parts.uow ?? new WorkerUnitOfWork(database.dataSource);
     const reads = new RefundReads(uow);
+    this.reads = reads;
     const targets = new RefundTargets(uow, settings);
     const sealer = new Sealer(settings);
     const probe = { probe: () => Promise.resolve(this.probeResults) };
     this.ledger = new RefundLedger(settings);
-    this.inquiry = new RefundInquiry(this.ledger, this.gateway);
-    this.dispatcher = new Dispatcher(worker, this.ledger, settings, this.gateway, this.clock);
-    this.reconciler = new Reconciler(worker, this.inquiry, this.ledger, settings, this.gateway);
+    this.inquiry = new RefundInquiry(this.ledger, wire);
+    this.dispatcher = new Dispatcher(worker, this.ledger, settings, wire, this.clock);
+    this.reconciler = new Reconciler(worker, this.inquiry, this.ledger, settings, wire);
     this.service = new RefundsService(uow, settings, targets, this.dispatcher);
     this.actions = new RefundActions(uow, settings, this.ledger, reads, targets, this.inquiry, this.dispatcher);
     this.directory = new SealedMerchantDirectory(uow, sealer, settings, this.clock);
@@ -155,6 +167,16 @@ export class RefundDomain {
     return new RefundDomain(await createTestDatabase(), testSettings(env));
   }
 
+  /** A second instance: its own services on its own connections to the same database, before the same WeChat. */
+  async second(): Promise<RefundDomain> {
+    return new RefundDomain(await sameDatabase(this.database), this.settings, { gateway: this.gateway });
+  }
+
+  /** Services on connections and before a WeChat that a test brings along. */
+  static on(database: TestDatabase, settings: Settings, parts: Partial<Parts>): RefundDomain {
+    return new RefundDomain(database, settings, parts);
+  }
+
   /** Starts dispatcher and reconciler. */
   work(): void {
     this.working = true;
@@ -162,11 +184,15 @@ export class RefundDomain {
     this.reconciler.onApplicationBootstrap();
   }
 
+  /** Ends dispatcher and reconciler. */
+  async rest(): Promise<void> {
+    if (!this.working) return;
+    await this.dispatcher.beforeApplicationShutdown();
+    await this.reconciler.beforeApplicationShutdown();
+  }
+
   async close(): Promise<void> {
-    if (this.working) {
-      await this.dispatcher.beforeApplicationShutdown();
-      await this.reconciler.beforeApplicationShutdown();
-    }
+    await this.rest();
     await this.database.close();
   }
 
@@ -189,11 +215,11 @@ export class RefundDomain {
     return this.database.uow.query<T>(sql, parameters);
   }
 
-  async merchant(): Promise<Merchant> {
+  async merchant(more: { api_version?: 'v2' | 'v3'; refund_notify?: 'confirm' | 'apply' } = {}): Promise<Merchant> {
     counter += 1;
     const mchId = `19${String(process.pid).padStart(7, '0').slice(-7)}${String(counter).padStart(4, '0')}`;
     const appid = `wx${unique()}`;
-    await this.merchants.create(ADMIN, { mch_id: mchId, name: 'test', api_version: 'v2' });
+    await this.merchants.create(ADMIN, { mch_id: mchId, name: 'test', api_version: 'v2', ...more });
     await this.sql(`INSERT INTO mini_program VALUES ($1, 'test', tuikuan_now(), tuikuan_now())`, [appid]);
     await this.sql('INSERT INTO mini_program_merchant VALUES ($1, $2)', [appid, mchId]);
     return { mchId, appid };
@@ -279,17 +305,21 @@ export class RefundDomain {
     };
   }
 
-  /** A V2 notice about a refund, opened, comes in; it says what `change` does not change as it is here. */
-  async notice(refund: Refund, change: Partial<ShownRefund>): Promise<void> {
+  /** A notice about a refund, opened, comes in, V2 unless said otherwise; it says what `change` does not change as it is here. */
+  async notice(
+    refund: Refund,
+    change: Partial<ShownRefund>,
+    { version = 'v2', dedupeKey = unique() }: { version?: 'v2' | 'v3'; dedupeKey?: string } = {},
+  ): Promise<void> {
     const account = await this.directory.byMchId(refund.order.mchId);
     if (!account) throw new Error('the merchant is not known');
     const shown = await this.shown(refund, change);
     await this.notifications.receive({
       kind: 'refund',
       account,
-      version: 'v2',
+      version,
       text: '<root/>',
-      dedupeKey: unique(),
+      dedupeKey,
       shown,
     });
   }

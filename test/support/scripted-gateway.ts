@@ -3,8 +3,10 @@ import type {
   PreparedSend,
   QueryAnswer,
   RefundGateway,
+  RefundListQuery,
   RefundQuery,
   RefundRequest,
+  RepairRequest,
   SendAnswer,
   ShownRefund,
 } from '../../src/refunds/refund-gateway.port.js';
@@ -118,11 +120,11 @@ export class ScriptedGateway implements RefundGateway {
     return this.exempt.has(request.mchId) ? this.told(request) : this.onQuery(request);
   }
 
-  list(): Promise<ListAnswer> {
+  list(_request: RefundListQuery): Promise<ListAnswer> {
     return Promise.resolve({ ...FACTS, outcome: 'not_found', complete: true, refunds: [] });
   }
 
-  repair(): Promise<SendAnswer> {
+  repair(_request: RepairRequest): Promise<SendAnswer> {
     return Promise.resolve(sendAnswer('refused', 'INVALID_REQUEST'));
   }
 }

@@ -186,6 +186,20 @@ describe('resolve of a refund that WeChat shows with another amount', () => {
     expect(await domain.row(refund)).toMatchObject({ state: 'mismatch' });
   });
 
+  it('decides nothing when WeChat’s answer is about another refund, however often it is asked', async () => {
+    const refund = await mismatch(300, 'accepted');
+    const truth = await domain.shown(refund);
+    domain.gateway.onQuery = () => queryShows({ ...truth, outRefundNo: 'R_of_another' });
+    await expect(domain.actions.resolve(ADMIN, refund.id, 'closed', because)).rejects.toMatchObject({
+      code: 'wechat_unavailable',
+    });
+    domain.gateway.behave();
+    expect(await domain.row(refund)).toMatchObject({ state: 'mismatch' });
+    await domain.forward(11);
+    await domain.actions.resolve(ADMIN, refund.id, 'closed', because);
+    expect(await domain.row(refund)).toMatchObject({ state: 'accepted' });
+  });
+
   it('is overruled by WeChat’s answer where that agrees with our row', async () => {
     const refund = await mismatch(500);
     await domain.show(refund, { status: 'succeeded' });

@@ -199,6 +199,15 @@ describe('a refund made in the merchant platform', () => {
     await expect(domain.refund(order, 1)).rejects.toMatchObject({ code: 'amount_exceeds_refundable' });
   });
 
+  it.each([
+    ['abnormal', 'payer_account_abnormal'],
+    ['closed', 'closed_by_wechat'],
+    ['succeeded', null],
+  ] as const)('and first seen as %s carries the reason a person reads: %s', async (status, reason) => {
+    const { refund } = await external(await domain.order(merchant), 600, status);
+    expect(await domain.row(refund)).toMatchObject({ state: status, failure_code: reason });
+  });
+
   it('gives its room back when WeChat closes it, and takes it again outside when it succeeds after all', async () => {
     const order = await domain.order(merchant);
     const { refund } = await external(order, 600, 'accepted');
