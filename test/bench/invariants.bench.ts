@@ -81,7 +81,7 @@ it('check-invariants', async () => {
 async function fill(): Promise<void> {
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
-  for (const sql of ['SET statement_timeout = 0', ...FILL, 'VACUUM ANALYZE']) await client.query(sql);
+  for (const sql of ['SET statement_timeout = 0; SET lock_timeout = 0', ...FILL, 'ANALYZE']) await client.query(sql);
   await client.end();
 }
 
