@@ -49,6 +49,14 @@ const COMMANDS: ReadonlyMap<string, Entry> = new Map([
     },
   ],
   [
+    'check-invariants',
+    {
+      summary: 'look whether everything holds that must hold of the database; changes nothing, exit code 1 when not',
+      usage: '[--settled] [--simulator <control address>]',
+      load: async () => (await import('./invariants/check-invariants.js')).checkInvariantsCommand,
+    },
+  ],
+  [
     'master-key rotate',
     {
       summary:

@@ -107,6 +107,46 @@ describe('doctor', () => {
   });
 });
 
+describe('check-invariants', () => {
+  interface Invariant {
+    readonly name: string;
+    readonly result: 'ok' | 'fail';
+    readonly count: number;
+  }
+  const check = async (...words: string[]): Promise<{ code: number; checks: Invariant[] }> => {
+    const run = await tuikuan(['check-invariants', '--json', ...words], env);
+    return { code: run.code, checks: jsonOf(run)['checks'] as Invariant[] };
+  };
+
+  it('finds nothing in a service that works, beside the ledger of the simulator too', async () => {
+    const order = await stack.paidOrder(await stack.merchant({ simulator: { settle_after_ms: 0 } }), 100);
+    await stack.until((await stack.refund(order, { amount: 30 })).id, 'succeeded');
+    const simulator = `http://127.0.0.1:${stack.ports.control}`;
+    const alone = await check();
+    expect([alone.code, alone.checks.filter(({ result }) => result !== 'ok')]).toEqual([0, []]);
+    const compared = await check('--simulator', simulator);
+    expect([compared.code, compared.checks.filter(({ result }) => result !== 'ok')]).toEqual([0, []]);
+    const number = ({ name }: Invariant): string => name.split(' ')[0] ?? '';
+    expect(alone.checks.map(number)).toEqual(expect.arrayContaining(['I01', 'I14', 'I29']));
+    expect(compared.checks.map(number)).toEqual(expect.arrayContaining(['I06', 'I11', 'I31']));
+    expect(compared.checks.map(number)).not.toContain('I12');
+  });
+
+  it('shows what does not hold with its rows, and ends with exit code 1', async () => {
+    await stack.database.query('UPDATE payment_order SET outside_fen = 7 WHERE refunded_fen = 30');
+    const run = await tuikuan(['check-invariants'], env);
+    await stack.database.query('UPDATE payment_order SET outside_fen = 0 WHERE refunded_fen = 30');
+    expect(run.code).toBe(1);
+    expect(run.stdout).toMatch(/^fail {2}I02b .*: 1 row does not fit\n +\{.*"outside_fen":7.*\}$/m);
+    expect(run.stdout).toMatch(/^ok {4}I01 /m);
+    expect(run.stdout).toMatch(/^\d+ invariants, 1 broken, \d+ ms$/m);
+  });
+
+  it('wants a simulator that answers', async () => {
+    expect((await tuikuan(['check-invariants', '--simulator', 'http://127.0.0.1:9'], env)).code).toBe(2);
+  });
+});
+
 describe('api-key create', () => {
   it('makes a key that the service takes, shown once on standard output', async () => {
     const run = await tuikuan(

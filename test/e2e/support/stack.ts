@@ -105,6 +105,13 @@ export class Stack {
   ) {}
 
   static async start(env: Readonly<Record<string, string>> = {}): Promise<Stack> {
+    const stack = await Stack.withoutService(env);
+    await stack.addInstance();
+    return stack;
+  }
+
+  /** The simulator and a database; instances are added by the caller. */
+  static async withoutService(env: Readonly<Record<string, string>> = {}): Promise<Stack> {
     const server = process.env['TEST_POSTGRES_URL'] ?? '';
     const name = `e2e_${randomBytes(6).toString('hex')}`;
     const admin = new pg.Client({ connectionString: server });
@@ -124,33 +131,36 @@ export class Stack {
     const stack = new Stack(url, new pg.Pool({ connectionString: url, max: 3 }), simulator, ports, env);
     stack.database.on('error', () => undefined);
     await stack.control('POST', '/limits', { spacing_seconds: Number(env['REFUND_SPACING_SECONDS'] ?? 0) });
-    await stack.addInstance();
     return stack;
   }
 
-  /** Starts one more process of the service on the same database. */
-  async addInstance(env: Readonly<Record<string, string>> = {}): Promise<Instance> {
-    const port = await freePort();
+  /** The environment of an instance at this port, but for PATH. */
+  environment(port: number, env: Readonly<Record<string, string>> = {}): Record<string, string> {
     const [first] = this.instances;
+    return {
+      PORT: String(port),
+      HOST: '127.0.0.1',
+      PUBLIC_URL: first?.url ?? `http://127.0.0.1:${port}`,
+      DATABASE_URL: this.databaseUrl,
+      MASTER_KEYS: `test:${this.masterKey}`,
+      MASTER_KEY_ACTIVE: 'test',
+      ADMIN_API_KEY: this.adminKey,
+      WECHATPAY_BASE_URL: `https://localhost:${this.ports.simulator}`,
+      NODE_EXTRA_CA_CERTS: this.ports.ca,
+      REFUND_SPACING_SECONDS: '0',
+      LOG_LEVEL: 'warn',
+      ...this.env,
+      ...env,
+    };
+  }
+
+  /** Starts one more process of the service on the same database; with PORT at that port, with `channel` it hears `child.send`. */
+  async addInstance(env: Readonly<Record<string, string>> = {}, { channel = false } = {}): Promise<Instance> {
+    const port = Number(env['PORT'] ?? (await freePort()));
     const child = spawn(process.execPath, [`${BUILT}main.js`], {
       cwd: '/',
-      env: {
-        PATH: process.env['PATH'],
-        PORT: String(port),
-        HOST: '127.0.0.1',
-        PUBLIC_URL: first?.url ?? `http://127.0.0.1:${port}`,
-        DATABASE_URL: this.databaseUrl,
-        MASTER_KEYS: `test:${this.masterKey}`,
-        MASTER_KEY_ACTIVE: 'test',
-        ADMIN_API_KEY: this.adminKey,
-        WECHATPAY_BASE_URL: `https://localhost:${this.ports.simulator}`,
-        NODE_EXTRA_CA_CERTS: this.ports.ca,
-        REFUND_SPACING_SECONDS: '0',
-        LOG_LEVEL: 'warn',
-        ...this.env,
-        ...env,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'], ...this.environment(port, env) },
+      stdio: ['ignore', 'pipe', 'pipe', ...(channel ? (['ipc'] as const) : [])],
     });
     const instance = new Instance(child, `http://127.0.0.1:${port}`);
     this.instances.push(instance);
@@ -158,8 +168,12 @@ export class Stack {
     return instance;
   }
 
+  /** Where a service that runs in the test's own process listens; it goes before the instances. */
+  inProcessUrl: string | null = null;
+
   get url(): string {
-    return this.instances.find(({ child }) => child.exitCode === null && child.signalCode === null)?.url ?? '';
+    const alive = this.instances.find(({ child }) => child.exitCode === null && child.signalCode === null);
+    return this.inProcessUrl ?? alive?.url ?? '';
   }
 
   async close(): Promise<void> {

@@ -78,7 +78,7 @@ interface Look {
   readonly facts: RefundFact[];
 }
 
-const QUIET_WITHIN_MS = 10_000;
+const QUIET_WITHIN_MS = 30_000;
 const LOOK_AGAIN_MS = 8;
 /** One thing leads to another: the workers are woken again with every so many looks. */
 const LOOKS_PER_WAKE = 3;
