@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
-import type { Caller } from '../access/caller.js';
+import { type Caller, seesApp } from '../access/caller.js';
 import type { Language } from '../common/http/language.js';
 import { type Page, pageOf, type Range, rangeOf } from '../common/http/paging.js';
 import { publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
+import { Batches } from '../database/batches.js';
 import { type Filter, PLANNED_BY_VALUES, whereOf } from '../database/filters.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { REFUND_COLUMNS, type RefundRow, type RefundView, refundView } from './refund.view.js';
@@ -17,13 +18,18 @@ const EXPORT_PAGE = 1000;
 const WAITED_OUT: readonly RefundState[] = ['queued', 'submitting'];
 
 const GET_SQL = `
-  SELECT ${REFUND_COLUMNS} FROM refund r JOIN payment_order o ON o.id = r.order_id
-  WHERE r.id = $1 AND ($2::text[] IS NULL OR r.appid = ANY($2))`;
+  SELECT ${REFUND_COLUMNS} FROM refund r JOIN payment_order o ON o.id = r.order_id WHERE r.id = ANY($1::uuid[])`;
+const GETS_MAX = 100;
 
-/** Reads refunds within a caller's scope; another app's refund is not there. */
+/** Reads refunds within a caller's scope; another app's refund is not there. Those that are asked for together are read together. */
 @Injectable()
 export class RefundReads implements OnModuleDestroy {
   private stopping = false;
+  private readonly rows = new Batches<string, RefundRow | undefined>(GETS_MAX, null, async (uuids) => {
+    const found = await this.uow.query<RefundRow>(GET_SQL, [uuids]);
+    const byId = new Map(found.map((row) => [row.id, row]));
+    return uuids.map((uuid) => byId.get(uuid));
+  });
 
   constructor(private readonly uow: UnitOfWork) {}
 
@@ -35,8 +41,8 @@ export class RefundReads implements OnModuleDestroy {
   /** The row behind a public id; AppError refund_not_found. */
   async get(caller: Caller, id: string): Promise<RefundRow> {
     const uuid = uuidOf('refund', id);
-    const [row] = uuid === null ? [] : await this.uow.query<RefundRow>(GET_SQL, [uuid, caller.appids]);
-    if (!row) throw new AppError('refund_not_found', `There is no refund ${id}.`);
+    const row = uuid === null ? undefined : await this.rows.ask(uuid);
+    if (!row || !seesApp(caller, row.appid)) throw new AppError('refund_not_found', `There is no refund ${id}.`);
     return row;
   }
 
@@ -82,7 +88,7 @@ export class RefundReads implements OnModuleDestroy {
     const waits = (): boolean => !this.stopping && WAITED_OUT.includes(current.state);
     for (let rest = seconds * 1000; rest > 0 && waits(); rest -= POLL_MS) {
       await sleep(POLL_MS);
-      current = (await this.uow.query<RefundRow>(GET_SQL, [row.id, null]))[0] ?? current;
+      current = (await this.rows.ask(row.id)) ?? current;
     }
     return current;
   }
