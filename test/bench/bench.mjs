@@ -30,10 +30,7 @@ const names = options.loads?.split(',') ?? Object.keys(LOADS).filter((name) => !
 async function noted(stage, service, notes) {
   const lagSeconds = await service.metric('nodejs_eventloop_lag_p99_seconds', stage.adminKey);
   notes.lagMs.push(lagSeconds * 1000);
-  const { rows } = await stage.sql('postgres', (client) =>
-    client.query('SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1', [service.database]),
-  );
-  notes.connections = Math.max(notes.connections, rows[0].n);
+  notes.connections = Math.max(notes.connections, await stage.connectionsOf(service));
 }
 
 /** The doors, on the service and both floors. */

@@ -16,11 +16,14 @@ export function summary(values) {
  * warms and is not counted. Answers per second, processor time and latencies of every side, as lists by round. Throws when one answer
  * is not what it should be. `used` is how many orders it took from `first` on.
  */
-export async function measure(stage, { sides, generator, name, rounds, size, first, beforeRound, afterRound }) {
+export async function measure(
+  stage,
+  { sides, generator, name, rounds, size, first, readRows = READ_ROWS, beforeRound, afterRound },
+) {
   const load = loadNamed(name);
   const perRound = Math.max(ROUND_MIN, Math.round(size * load.share));
   const count = perRound * (rounds + 1);
-  await prepare(stage, { sides, generator, load, count, first });
+  await prepare(stage, { sides, generator, load, count, first, readRows });
   const results = Object.fromEntries(sides.map((side) => [side.name, { perSecond: [], cpuMs: [], p50: [], p99: [] }]));
   for (let round = 0; round <= rounds; round += 1) {
     const part = { from: round * perRound, to: (round + 1) * perRound };
@@ -28,18 +31,22 @@ export async function measure(stage, { sides, generator, name, rounds, size, fir
       if (round > 0) await beforeRound?.(side);
       const ran = await oneRound(side, generator, load, part);
       if (round === 0) continue;
-      for (const [figure, values] of Object.entries(results[side.name])) values.push(ran[figure]);
+      note(results[side.name], ran);
       await afterRound?.(side);
     }
   }
   return { name, title: load.title, results, used: load.reads ? 0 : count };
 }
 
-async function prepare(stage, { sides, generator, load, count, first }) {
-  const range = load.reads ? READ_ROWS : { from: first, to: first + count };
+async function prepare(stage, { sides, generator, load, count, first, readRows }) {
+  const range = load.reads ? readRows : { from: first, to: first + count };
   if (load.fill) for (const { database } of sides) await fill(stage, database, load, range);
   const merchant = stage.merchants[load.merchant];
   await generator.ask({ kind: 'prepare', load: load.requests, ...range, count, merchant, apiKey: stage.apiKey });
+}
+
+function note(result, ran) {
+  for (const [figure, values] of Object.entries(result)) values.push(ran[figure]);
 }
 
 async function oneRound(side, generator, { connections, status, name }, part) {

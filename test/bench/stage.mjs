@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { migrateUp } from '../../dist/database/migrations.js';
+import { migrateUp, setRoleTimeoutsOf } from '../../dist/database/migrations.js';
 import { startEmbeddedPostgres } from '../../dist/database/embedded-postgres.js';
 
 const BUILT = new URL('../../dist/', import.meta.url).pathname;
@@ -79,21 +79,34 @@ export class Stage {
   adminKey = `admin_${randomBytes(24).toString('hex')}`;
   processes = [];
 
+  /** Whatever ends the run, nothing that was started is left behind. */
   static async open() {
     const stage = new Stage();
-    stage.directory = await mkdtemp(join(tmpdir(), 'tuikuan-bench-'));
-    await chmod(stage.directory, 0o755);
-    stage.postgres = await startEmbeddedPostgres(stage.directory);
-    await stage.sql('postgres', async (client) => {
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+      process.once(signal, () => void stage.close().finally(() => process.exit(1)));
+    }
+    try {
+      await stage.start();
+    } catch (error) {
+      await stage.close();
+      throw error;
+    }
+    return stage;
+  }
+
+  async start() {
+    this.directory = await mkdtemp(join(tmpdir(), 'tuikuan-bench-'));
+    await chmod(this.directory, 0o755);
+    this.postgres = await startEmbeddedPostgres(this.directory);
+    await this.sql('postgres', async (client) => {
       const { rows } = await client.query(
         "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commit",
       );
       if (rows[0].fsync !== 'on' || rows[0].commit !== 'on') throw new Error('PostgreSQL is not durable');
       await client.query(`CREATE DATABASE ${BASE}`);
     });
-    await migrateUp(stage.urlOf(BASE));
-    await stage.register();
-    return stage;
+    await migrateUp(this.urlOf(BASE));
+    await this.register();
   }
 
   urlOf(database) {
@@ -104,14 +117,25 @@ export class Stage {
     const client = new pg.Client({ connectionString: this.urlOf(database) });
     await client.connect();
     try {
+      // Filling a database may take longer than the service lets a statement take.
+      await client.query('SET statement_timeout = 0');
       return await work(client);
     } finally {
       await client.end();
     }
   }
 
+  /** Connections that a side has open now. */
+  async connectionsOf({ database }) {
+    const { rows } = await this.sql('postgres', (client) =>
+      client.query('SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1', [database]),
+    );
+    return rows[0].n;
+  }
+
   async copy(name, from = BASE) {
     await this.sql('postgres', (client) => client.query(`CREATE DATABASE ${name} TEMPLATE ${from}`));
+    await setRoleTimeoutsOf(this.urlOf(name));
     return name;
   }
 
@@ -222,7 +246,7 @@ export class Stage {
 
   async close() {
     await Promise.all(this.processes.map((side) => side.end('SIGKILL')));
-    await this.postgres.stop();
-    await rm(this.directory, { recursive: true, force: true });
+    await this.postgres?.stop();
+    if (this.directory) await rm(this.directory, { recursive: true, force: true });
   }
 }

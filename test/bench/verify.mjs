@@ -11,20 +11,36 @@ const TABLES = [
   'warning',
 ];
 
-/** Columns that differ by their nature: fresh ids, times, and contents sealed under fresh keys. `at` of a set column still counts as set. */
-const OWN = /(^id|^source_id|_id|_at|_since|_until|^at|^content|^snapshot)$/;
+/** Columns that differ by their nature, fresh ids and times: only whether they are set is compared. */
+const OWN = /^(id|source_id|subject_id|at)$|_(at|since|until)$/;
+const FRESH_REFUND = ['refund_event', 'outgoing_event', 'notification'];
+const OWN_IN_SNAPSHOT = [
+  'id',
+  'created_at',
+  'updated_at',
+  'next_attempt_at',
+  'in_doubt_since',
+  'succeeded_at',
+  'paid_at',
+  'state_since',
+  'first_sent_at',
+  'next_query_at',
+];
+
+/** What of a column is compared. */
+function comparable(table, name) {
+  if (name === 'content') return 'length(content)';
+  if (name === 'snapshot') return `snapshot - '{${OWN_IN_SNAPSHOT.join(',')}}'::text[]`;
+  const own = OWN.test(name) || (name === 'refund_id' && FRESH_REFUND.includes(table));
+  return own ? `(${name} IS NULL)` : name;
+}
 
 async function digestOf(client, table) {
   const { rows: columns } = await client.query(
     'SELECT column_name AS name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 ORDER BY 1',
     [table],
   );
-  const expressions = columns.map(({ name }) => {
-    if (table === 'notification' && name === 'content') return 'length(content)';
-    if (name === 'snapshot')
-      return '(SELECT string_agg(key, chr(44) ORDER BY key) FROM jsonb_object_keys(snapshot) AS key)';
-    return OWN.test(name) ? `(${name} IS NULL)` : name;
-  });
+  const expressions = columns.map(({ name }) => comparable(table, name));
   const { rows } = await client.query(
     `SELECT count(*)::int AS count, md5(coalesce(string_agg(line, E'\\n' ORDER BY line), '')) AS digest
      FROM (SELECT ROW(${expressions.join(', ')})::text AS line FROM ${table}) lines`,
