@@ -23,7 +23,7 @@ const { values: options } = parseArgs({
 
 const short = options.quick || options.verify;
 const rounds = Number(options.rounds ?? (options.verify ? 1 : options.quick ? 3 : 5));
-const size = Number(options.size ?? (options.verify ? 200 : options.quick ? 600 : 2000));
+const size = Number(options.size ?? (options.verify ? 200 : options.quick ? 300 : 2000));
 const names = options.loads?.split(',') ?? Object.keys(LOADS).filter((name) => !options.verify || !LOADS[name].reads);
 
 /** What is read between rounds: the service's connections and the delay of its event loop, whose histogram a scrape empties. */
@@ -73,7 +73,7 @@ async function doors(stage) {
 /** What has no floor: WeChat's rate and the whole life of a refund. */
 async function sending(stage) {
   if (options.verify || options.loads) return {};
-  const count = options.quick ? 450 : 1500;
+  const count = options.quick ? 300 : 1500;
   return { dispatch: await dispatchRate(stage, count), lives: await endToEnd(stage, Math.min(count, 1000)) };
 }
 
