@@ -46,7 +46,7 @@ class Profiler {
 }
 
 const place = ({ functionName, url, lineNumber }) => {
-  const file = url.replace(/^file:\/\//, '').replace(/^.*\/(node_modules|dist|floor)\//, '$1/');
+  const file = url.replace(/^file:\/\//, '').replace(/^.*?\/(node_modules|dist|floor)\//, '$1/');
   return `${functionName || '(anonymous)'}  ${file}${file && `:${lineNumber + 1}`}`;
 };
 
