@@ -78,4 +78,10 @@ export default tseslint.config(
     },
   },
   { files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked },
+  {
+    files: ['test/bench/**/*.mjs'],
+    languageOptions: {
+      globals: { Buffer: false, fetch: false, performance: false, process: false, setImmediate: false, URL: false },
+    },
+  },
 );

@@ -1,0 +1,67 @@
+import { loadNamed } from './loads.mjs';
+
+/** Refunds that reads go over, filled once. */
+export const READ_ROWS = { from: 1, to: 20_001 };
+const ROUND_MIN = 20;
+
+/** The middle value, and the distance from the lowest to the highest as a share of it. */
+export function summary(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)];
+  return { median, spread: (sorted.at(-1) - sorted[0]) / median };
+}
+
+/**
+ * Runs one load on all sides in turn, A B C, C B A, each time with the same requests on databases of the same rows; the first round
+ * warms and is not counted. Answers per second, processor time and latencies of every side, as lists by round. Throws when one answer
+ * is not what it should be. `used` is how many orders it took from `first` on.
+ */
+export async function measure(
+  stage,
+  { sides, generator, name, rounds, size, first, readRows = READ_ROWS, beforeRound, afterRound },
+) {
+  const load = loadNamed(name);
+  const perRound = Math.max(ROUND_MIN, Math.round(size * load.share));
+  const count = perRound * (rounds + 1);
+  await prepare(stage, { sides, generator, load, count, first, readRows });
+  const results = Object.fromEntries(sides.map((side) => [side.name, { perSecond: [], cpuMs: [], p50: [], p99: [] }]));
+  for (let round = 0; round <= rounds; round += 1) {
+    const part = { from: round * perRound, to: (round + 1) * perRound };
+    for (const side of round % 2 === 0 ? sides : [...sides].reverse()) {
+      if (round > 0) await beforeRound?.(side);
+      const ran = await oneRound(side, generator, load, part);
+      if (round === 0) continue;
+      note(results[side.name], ran);
+      await afterRound?.(side);
+    }
+  }
+  return { name, title: load.title, results, used: load.reads ? 0 : count };
+}
+
+async function prepare(stage, { sides, generator, load, count, first, readRows }) {
+  const range = load.reads ? readRows : { from: first, to: first + count };
+  if (load.fill) for (const { database } of sides) await fill(stage, database, load, range);
+  const merchant = stage.merchants[load.merchant];
+  await generator.ask({ kind: 'prepare', load: load.requests, ...range, count, merchant, apiKey: stage.apiKey });
+}
+
+function note(result, ran) {
+  for (const [figure, values] of Object.entries(result)) values.push(ran[figure]);
+}
+
+async function oneRound(side, generator, { connections, status, name }, part) {
+  const before = await side.cpuSeconds();
+  const ran = await generator.ask({ kind: 'run', port: side.port, connections, status, ...part });
+  if (ran.bad > 0) throw new Error(`${side.name}, ${name}: ${ran.bad} of ${ran.count} went wrong: ${ran.firstBad}`);
+  const cpuMs = (((await side.cpuSeconds()) - before) * 1000) / ran.count;
+  return { perSecond: ran.perSecond, cpuMs, ...ran.latencyMs };
+}
+
+async function fill(stage, database, load, range) {
+  const merchant = stage.merchants[load.merchant];
+  await stage.sql(database, async (client) => {
+    await load.fill(client, { ...merchant, ...range });
+    await client.query('VACUUM ANALYZE');
+    await client.query('CHECKPOINT');
+  });
+}

@@ -1,0 +1,115 @@
+import { jest } from '@jest/globals';
+import pg from 'pg';
+import { RefundReads } from '../../../src/refunds/refund-reads.js';
+import { ADMIN, RefundDomain } from '../../support/refund-domain.js';
+
+/** Enough that reading a whole table is dearer than going through an index, and no more. */
+const FINISHED = 20_000;
+const GROWING = ['payment_order', 'refund', 'refund_event', 'outgoing_event', 'gateway_call', 'notification'];
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+const nodesOf = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(nodesOf)];
+
+const idOf = (letter: string): string => `('0190000000007000${letter}000' || lpad(to_hex(n), 12, '0'))::uuid`;
+const [ORDER_ID, REFUND_ID, CALL_ID, NOTICE_ID] = ['a', 'b', 'c', 'd'].map(idOf);
+
+/** Finished refunds with all that belongs to them. Foreign keys of rows that are made to fit need not be looked up. */
+const FILL = `
+  SET session_replication_role = replica;
+  INSERT INTO payment_order (id, mch_id, appid, out_trade_no, status, amount_fen, paid_fen, refunded_fen, refund_count, source,
+    request_digest, paid_at, created_by, created_at, updated_at)
+  SELECT ${ORDER_ID}, mch, app, 'plan-' || n, 'paid', 100, 100, 100, 1, 'register', '', now(), 'test', now(), now()
+  FROM generate_series(1, ${FINISHED}) n, filled;
+  INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, amount_fen, state, state_since, source, created_by, created_at, updated_at)
+  SELECT ${REFUND_ID}, ${ORDER_ID}, mch, app, 'plan-' || n, 100, 'succeeded', now(), 'api', 'test', now(), now()
+  FROM generate_series(1, ${FINISHED}) n, filled;
+  INSERT INTO refund_event (refund_id, seq, to_state, cause, at)
+  SELECT ${REFUND_ID}, 1, 'succeeded', 'request', now() FROM generate_series(1, ${FINISHED}) n;
+  INSERT INTO gateway_call (id, mch_id, refund_id, kind, api_version, intent_at)
+  SELECT ${CALL_ID}, mch, ${REFUND_ID}, 'refund', 'v2', now() FROM generate_series(1, ${FINISHED}) n, filled;
+  INSERT INTO notification (id, mch_id, kind, version, dedupe_key, received_at, last_received_at, status, result, refund_id, order_id,
+    kek_id, content)
+  SELECT ${NOTICE_ID}, mch, 'refund', 'v2', 'plan-' || n, now(), now(), 'succeeded', 'applied', ${REFUND_ID}, ${ORDER_ID}, 'test', ''
+  FROM generate_series(1, ${FINISHED}) n, filled;
+  SET session_replication_role = origin;
+  ANALYZE`;
+
+let domain: RefundDomain;
+/** The parametrised statements that the services sent, by text, each with its last values. */
+const sent = new Map<string, unknown[]>();
+
+beforeAll(async () => {
+  domain = await RefundDomain.start();
+  const merchant = await domain.merchant();
+  const client = new pg.Client({ connectionString: domain.database.url });
+  await client.connect();
+  await client.query('SET statement_timeout = 0');
+  await client.query(`CREATE TEMP TABLE filled AS SELECT '${merchant.mchId}' AS mch, '${merchant.appid}' AS app`);
+  await client.query(FILL);
+  await client.end();
+  const query = pg.Client.prototype.query as (...all: unknown[]) => unknown;
+  const spy = jest.spyOn(pg.Client.prototype, 'query').mockImplementation(function (this: unknown, ...all: unknown[]) {
+    const [config, values] = all as [unknown, unknown];
+    const text = typeof config === 'string' ? config : (config as { text?: string }).text;
+    if (text !== undefined && Array.isArray(values) && values.length > 0) sent.set(text, values as unknown[]);
+    return query.apply(this, all);
+  });
+  const order = await domain.order(merchant);
+  const refund = await domain.refund(order);
+  await domain.show(refund, { status: 'accepted' });
+  domain.work();
+  await domain.until(refund, 'accepted');
+  await domain.notice(refund, { status: 'succeeded' });
+  await new RefundReads(domain.database.uow).get(ADMIN, refund.id);
+  spy.mockRestore();
+});
+afterAll(() => domain.close());
+
+async function planOf(text: string, values: readonly unknown[] | null): Promise<PlanNode[]> {
+  const client = new pg.Client({ connectionString: domain.database.url });
+  await client.connect();
+  try {
+    const explain = `EXPLAIN (FORMAT JSON${values ? '' : ', GENERIC_PLAN'}) ${text}`;
+    const { rows } = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>(
+      explain,
+      values ? [...values] : undefined,
+    );
+    return nodesOf(rows[0]?.['QUERY PLAN'][0]?.Plan as PlanNode);
+  } finally {
+    await client.end();
+  }
+}
+
+/** A statement of the service by a part of it that no other has, and the indexes it cannot do without. */
+const HOT: readonly (readonly [string, RegExp, readonly string[]])[] = [
+  [
+    'the order of a wish',
+    /CROSS JOIN LATERAL \(\s*SELECT id, mch_id, appid FROM payment_order/,
+    ['payment_order_pkey'],
+  ],
+  ['the intake', /INSERT INTO refund \(id, order_id/, ['payment_order_pkey', 'refund_out_refund_no_key']],
+  ['the claim', /staggered AS/, ['refund_due_idx']],
+  ['the look at a notice', /d\.id AS earlier/, ['notification_dedupe_key', 'refund_out_refund_no_key']],
+  ['the lock of the ledger', /WITH o AS MATERIALIZED/, ['payment_order_pkey']],
+  ['the booking of the ledger', /counted AS/, ['refund_pkey', 'payment_order_pkey']],
+  ['GET of a refund', /WHERE r\.id = ANY\(\$1::uuid\[\]\)$/, ['refund_pkey', 'payment_order_pkey']],
+];
+
+it.each(HOT)('%s goes through indexes, with a plan for its values and with one for all', async (_, part, indexes) => {
+  const found = [...sent].filter(([text]) => part.test(text));
+  expect(found).toHaveLength(1);
+  for (const [text, values] of found) {
+    for (const given of [values, null]) {
+      const nodes = await planOf(text, given);
+      const whole = nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name'] ?? '');
+      expect(whole.filter((table) => GROWING.includes(table))).toEqual([]);
+      expect(nodes.map((node) => node['Index Name'])).toEqual(expect.arrayContaining([...indexes]));
+    }
+  }
+});
