@@ -104,8 +104,11 @@ export class Stack {
     private readonly env: Readonly<Record<string, string>>,
   ) {}
 
-  static async start(env: Readonly<Record<string, string>> = {}): Promise<Stack> {
-    const server = process.env['TEST_POSTGRES_URL'] ?? '';
+  /** With `env` for every instance; on another PostgreSQL than that of the test run, and with no instance yet, if so wished. */
+  static async start(
+    env: Readonly<Record<string, string>> = {},
+    { server = process.env['TEST_POSTGRES_URL'] ?? '', instances = 1 } = {},
+  ): Promise<Stack> {
     const name = `e2e_${randomBytes(6).toString('hex')}`;
     const admin = new pg.Client({ connectionString: server });
     await admin.connect();
@@ -124,7 +127,7 @@ export class Stack {
     const stack = new Stack(url, new pg.Pool({ connectionString: url, max: 3 }), simulator, ports, env);
     stack.database.on('error', () => undefined);
     await stack.control('POST', '/limits', { spacing_seconds: Number(env['REFUND_SPACING_SECONDS'] ?? 0) });
-    await stack.addInstance();
+    if (instances > 0) await stack.addInstance();
     return stack;
   }
 
