@@ -80,6 +80,7 @@ async function campaign(name: string, harm: (load: Load, orders: readonly Order[
       healthyMs = Math.max(healthyMs, await healthyAfterMs(order ?? fail('an order')));
     } finally {
       await load.stop();
+      if (service.child.exitCode !== null) process.stdout.write(`THE SERVICE ENDED: ${service.log.slice(-2000)}\n`);
     }
     asked += load.asked.length;
     refused += load.refused.length;
