@@ -21,6 +21,13 @@ function nameOf(text: string): string {
 
 /** A client that never lies about a COMMIT and never goes back to the pool with a question still open. */
 class CarefulClient extends pg.Client {
+  constructor(config?: string | pg.ClientConfig) {
+    super(config);
+    // Between the pool's listener and TypeORM's there is a moment without any, and an error that nobody listens to ends the process. A
+    // client that failed so refuses its next query, and the pool drops it.
+    this.on('error', () => undefined);
+  }
+
   // pg's overloads cannot be restated in a subclass; TypeORM uses the form that gives a promise, every other passes through.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   override query(config: any, values?: any, callback?: any): any {

@@ -110,9 +110,11 @@ export class Stack {
     return stack;
   }
 
-  /** The simulator and a database; instances are added by the caller. */
-  static async withoutService(env: Readonly<Record<string, string>> = {}): Promise<Stack> {
-    const server = process.env['TEST_POSTGRES_URL'] ?? '';
+  /** The simulator and a database, on another PostgreSQL than that of the test run if so wished; instances are added by the caller. */
+  static async withoutService(
+    env: Readonly<Record<string, string>> = {},
+    server = process.env['TEST_POSTGRES_URL'] ?? '',
+  ): Promise<Stack> {
     const name = `e2e_${randomBytes(6).toString('hex')}`;
     const admin = new pg.Client({ connectionString: server });
     await admin.connect();

@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Order, type Stack, unique } from '../../e2e/support/stack.js';
+
+/** One request for a refund and what came of it. */
+export interface Asked {
+  readonly number: string;
+  readonly order: string;
+  readonly amountFen: number;
+  /** 0 while and where there is no answer. */
+  status: number;
+  /** What the answer or the lack of one says. */
+  says: string;
+  /** A 503 that keeps its promises: a problem, with a time to come again. */
+  promised: boolean;
+  answeredMs: number;
+}
+
+const TICK_MS = 20;
+
+/** Callers who ask for refunds at an even rate, whatever becomes of them, each under a number of its own. */
+export class Load {
+  readonly asked: Asked[] = [];
+  private readonly underWay = new Set<Promise<void>>();
+  private stopping = false;
+  private readonly asking: Promise<void>;
+
+  constructor(
+    private readonly stack: Stack,
+    private readonly orders: readonly Order[],
+    perSecond: number,
+  ) {
+    this.asking = this.ask(perSecond);
+  }
+
+  /** Waits until so many were answered with 201. */
+  async untilTaken(count: number): Promise<void> {
+    for (let waitedMs = 0; this.taken.length < count; waitedMs += 10) {
+      if (waitedMs > 20_000) throw new Error(`${this.taken.length} of ${count} refunds were taken`);
+      await sleep(10);
+    }
+  }
+
+  /** Asks no more; resolves when all who asked know. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.asking;
+    await Promise.all(this.underWay);
+  }
+
+  get taken(): Asked[] {
+    return this.asked.filter(({ status }) => status === 201 || status === 200);
+  }
+
+  get refused(): Asked[] {
+    return this.asked.filter(({ status }) => status === 503);
+  }
+
+  /** Answers that nobody should have had: any but taken and a good 503. */
+  get strange(): Asked[] {
+    return this.asked.filter((one) => ![200, 201].includes(one.status) && !(one.status === 503 && one.promised));
+  }
+
+  /** Asks once more, under the same numbers, for all that were not taken: as a careful caller does. */
+  async askAgain(): Promise<void> {
+    const again = this.asked.filter((one) => !this.taken.includes(one));
+    for (let from = 0; from < again.length; from += 20)
+      await Promise.all(again.slice(from, from + 20).map((one) => this.send(one)));
+  }
+
+  private async ask(perSecond: number): Promise<void> {
+    const beganMs = performance.now();
+    while (!this.stopping) {
+      const dueCount = Math.floor(((performance.now() - beganMs) / 1000) * perSecond);
+      while (this.asked.length < dueCount) this.askOne();
+      await sleep(TICK_MS);
+    }
+  }
+
+  private askOne(): void {
+    const order = this.orders[this.asked.length % this.orders.length];
+    const one: Asked = {
+      number: `L${unique()}`,
+      order: order?.id ?? '',
+      amountFen: 1 + (this.asked.length % 7),
+      status: 0,
+      says: '',
+      promised: false,
+      answeredMs: 0,
+    };
+    this.asked.push(one);
+    const work = this.send(one).finally(() => this.underWay.delete(work));
+    this.underWay.add(work);
+  }
+
+  private async send(one: Asked): Promise<void> {
+    const body = { order: one.order, amount: one.amountFen, out_refund_no: one.number };
+    try {
+      const answer = await this.stack.api('POST', '/v1/refunds', body);
+      one.status = answer.status;
+      one.says = String(answer.body['code'] ?? answer.body['state']);
+      one.promised =
+        answer.headers.get('content-type')?.startsWith('application/problem+json') === true &&
+        answer.headers.has('retry-after');
+    } catch (error) {
+      one.status = 0;
+      one.says = String((error as { cause?: { code?: string } }).cause?.code ?? error);
+    }
+    one.answeredMs = performance.now();
+  }
+}
