@@ -161,15 +161,18 @@ describe('refunds asked for together', () => {
       Promise.all(
         orders.map((order, place) => told(domain.refund(order, 100, { out_refund_no: numbers[place] ?? '' }))),
       );
-    const asked = ask();
+    let answered = false;
+    const asked = ask().finally(() => (answered = true));
     const waiting = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE '%asked AS MATERIALIZED%'`;
-    expect(
-      await domain.eventually(
-        () => domain.sql(waiting),
-        (ended) => ended.length > 0,
-      ),
-    ).toHaveLength(1);
+    let ended = 0;
+    // One batch or two: a second one begins when the first takes long.
+    await domain.eventually(
+      async () => (ended += (await domain.sql(waiting)).length),
+      () => answered,
+    );
+    expect(ended).toBeGreaterThan(0);
+    expect(ended).toBeLessThan(4);
     expect(await asked).toEqual(Array(8).fill('temporarily_unavailable'));
     await blocker.end();
     expect(await domain.counters(held)).toEqual({ reserved: 0, refunded: 0, outside: 0, count: 0 });
