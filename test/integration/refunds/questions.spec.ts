@@ -175,6 +175,21 @@ describe('a notice in confirm mode', () => {
     expect(await domain.notices(refund)).toEqual([{ result: 'refused', reason: 'the signed query shows succeeded' }]);
   });
 
+  it('that still waits when a signed notice books the end is settled with it', async () => {
+    const refund = await domain.plant(await domain.order(merchant), 'accepted');
+    await domain.show(refund, { status: 'accepted' });
+    await domain.notice(refund, { status: 'succeeded' });
+    await domain.notice(refund, { status: 'closed' });
+    await untilAsked(refund, 1);
+    await domain.quiet();
+    const waiting = { result: 'waiting_for_query', reason: null };
+    expect(await domain.notices(refund)).toEqual([waiting, waiting]);
+    await domain.notice(refund, { status: 'succeeded' }, { version: 'v3' });
+    const applied = { result: 'applied', reason: null };
+    const refused = { result: 'refused', reason: 'another notice shows succeeded' };
+    expect(await domain.notices(refund)).toEqual([applied, refused, applied]);
+  });
+
   it('that repeats what is booked asks nothing', async () => {
     const refund = await domain.plant(await domain.order(merchant), 'succeeded');
     await domain.notice(refund, { status: 'succeeded' });
