@@ -13,8 +13,9 @@ beforeAll(async () => {
   await database.dataSource.query(`
     INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, amount_fen, state, state_since, source, created_by, created_at,
       updated_at, succeeded_at)
-    SELECT gen_random_uuid(), o.id, o.mch_id, o.appid, 'F' || n, 1, 'succeeded', c.now, 'api', 'key_test', c.now, c.now, c.now
+    SELECT gen_random_uuid(), o.id, o.mch_id, o.appid, 'F' || n, 1, (ARRAY['succeeded', 'closed', 'rejected', 'canceled'])[n % 4 + 1], c.now, 'api', 'key_test', c.now, c.now, c.now
     FROM payment_order o, (SELECT tuikuan_now() AS now) c, generate_series(1, ${FINISHED}) n WHERE o.id = '${id}'`);
+  await database.dataSource.query('ANALYZE refund');
 });
 afterAll(() => database.close());
 
@@ -43,8 +44,14 @@ it('a scrape looks at what waits, however many refunds are finished', async () =
   expect(scans.length).toBeGreaterThanOrEqual(7);
   expect(scans.map((node) => node['Node Type']).filter((type) => type === 'Seq Scan')).toEqual([]);
   const indexes = new Set(nodes.map((node) => node['Index Name']));
-  for (const name of ['refund_due_idx', 'refund_query_due_idx', 'refund_lease_idx', 'refund_blocked_idx'])
-    expect([...indexes]).toContain(name);
+  // That of the states holds what is on the wire and what is blocked as closely as their own.
+  for (const names of [
+    ['refund_due_idx'],
+    ['refund_query_due_idx'],
+    ['refund_lease_idx', 'refund_state_idx'],
+    ['refund_blocked_idx', 'refund_state_idx'],
+  ])
+    expect(names.filter((name) => indexes.has(name))).not.toEqual([]);
   expect(Math.max(...scans.map((node) => node['Actual Rows']))).toBeLessThan(10);
 });
 
