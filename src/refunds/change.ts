@@ -43,7 +43,9 @@ function queryPlan(
 ): Pick<RefundFields, 'nextQueryAt' | 'queryStep'> {
   const seconds = queryDelay(refund, to, inDoubt);
   const woken = refund.nextQueryAt !== null && refund.nextQueryAt <= now && to !== 'succeeded';
-  return { nextQueryAt: woken ? now : seconds === null ? null : after(now, seconds), queryStep: 0 };
+  // Of one that was never sent only a notice asks, and it goes on waiting for its answer.
+  const kept = to === 'canceled' ? refund.nextQueryAt : null;
+  return { nextQueryAt: woken ? now : seconds === null ? kept : after(now, seconds), queryStep: 0 };
 }
 
 /** WeChat has answered about a refund that is on no list: it need not be asked again, until something wakes it. */

@@ -68,7 +68,7 @@ export class RefundLedger {
       JSON.stringify(batch.events),
       JSON.stringify(batch.told),
     ]);
-    await settleWaitingNotices(tx, bookings, booked);
+    await settleWaitingNotices(tx, bookings, booked, batch.refunds);
     return booked;
   }
 

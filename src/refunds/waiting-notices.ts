@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { AnyBooking, Booked } from './bookings.js';
+import type { AnyBooking, Booked, LockedRefund } from './bookings.js';
 
 /**
  * Closes the notices that waited for a signed query answer about their refund, once that or a notice that counts for itself was booked. What agrees with the answer is applied; what is merely
@@ -24,14 +24,20 @@ const SETTLE_SQL = `
   WHERE n.refund_id = v.refund_id AND n.result = 'waiting_for_query'
     AND (n.reason IS NOT NULL OR v.differs OR v.status <> 'accepted')`;
 
+/** WeChat does not know the refund, and is not asked again: what a notice said of it is not so. */
+const REFUSE_SQL = `
+  UPDATE notification SET next_query_at = NULL, result = 'refused', reason = coalesce(reason, 'WeChat does not know this refund')
+  WHERE refund_id = ANY($1::uuid[]) AND result = 'waiting_for_query'`;
+
 /** What has settled them, for people. A notice settles the others only when it was booked itself: after the end nobody asks any more. */
 const PROOFS = { query: 'the signed query', notice: 'another notice' } as const;
 
-/** Runs {@link SETTLE_SQL} for the proofs among these bookings, in the same transaction; `booked` is what became of each. */
+/** Settles by the proofs among these bookings and by questions that were the last, in the same transaction; `booked` is what became of each. */
 export async function settleWaitingNotices(
   tx: EntityManager,
   bookings: readonly AnyBooking[],
   booked: readonly Booked[],
+  refunds: ReadonlyMap<string, LockedRefund>,
 ): Promise<void> {
   const answers = bookings.flatMap((booking, place) => {
     if (booking.kind !== 'proof' || (booking.cause !== 'query' && booking.cause !== 'notice')) return [];
@@ -42,4 +48,9 @@ export async function settleWaitingNotices(
     return [{ refund_id: booking.refundId, out_refund_no: outRefundNo, status, differs, proof: PROOFS[booking.cause] }];
   });
   if (answers.length > 0) await tx.query(SETTLE_SQL, [JSON.stringify(answers)]);
+  const unknown = bookings
+    .filter((booking) => booking.kind === 'not_shown' && booking.found === false)
+    .map(({ refundId }) => refundId)
+    .filter((id) => refunds.get(id)?.nextQueryAt === null);
+  if (unknown.length > 0) await tx.query(REFUSE_SQL, [unknown]);
 }

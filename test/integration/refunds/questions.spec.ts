@@ -1,3 +1,4 @@
+import { publicId } from '../../../src/common/ids.js';
 import type { RefundState } from '../../../src/refunds/states.js';
 import { claimQueries } from '../../../src/refunds/inquiry.js';
 import type { SendOutcome } from '../../../src/refunds/refund-gateway.port.js';
@@ -188,6 +189,20 @@ describe('a notice in confirm mode', () => {
     const applied = { result: 'applied', reason: null };
     const refused = { result: 'refused', reason: 'another notice shows succeeded' };
     expect(await domain.notices(refund)).toEqual([applied, refused, applied]);
+  });
+
+  it('about a refund that is canceled before it was sent is refused once WeChat does not know it', async () => {
+    const refund = await domain.plant(await domain.order(merchant), 'queued');
+    await domain.notice(refund, { status: 'succeeded' });
+    await domain.actions.cancel(ADMIN, publicId('refund', refund.uuid), undefined);
+    await untilAsked(refund, 1);
+    for (const hours of [2, 25, 25]) {
+      await domain.forward(hours * HOUR);
+      await domain.quiet();
+    }
+    expect(await domain.row(refund)).toMatchObject({ state: 'canceled', next_query_at: null });
+    const reason = 'WeChat does not know this refund';
+    expect(await domain.notices(refund)).toEqual([{ result: 'refused', reason }]);
   });
 
   it('that repeats what is booked asks nothing', async () => {
