@@ -29,6 +29,12 @@ const REFUSE_SQL = `
   UPDATE notification SET next_query_at = NULL, result = 'refused', reason = coalesce(reason, 'WeChat does not know this refund')
   WHERE refund_id = ANY($1::uuid[]) AND result = 'waiting_for_query'`;
 
+/** While a notice waits its refund is asked about, whatever has ended it meanwhile: the last answer may have been about another number. */
+const ASK_AGAIN_SQL = `
+  UPDATE refund r SET next_query_at = (SELECT tuikuan_now()) + interval '1 minute'
+  WHERE r.id = ANY($1::uuid[]) AND r.next_query_at IS NULL
+    AND EXISTS (SELECT 1 FROM notification n WHERE n.refund_id = r.id AND n.result = 'waiting_for_query')`;
+
 /** What has settled them, for people. A notice settles the others only when it was booked itself: after the end nobody asks any more. */
 const PROOFS = { query: 'the signed query', notice: 'another notice' } as const;
 
@@ -48,9 +54,8 @@ export async function settleWaitingNotices(
     return [{ refund_id: booking.refundId, out_refund_no: outRefundNo, status, differs, proof: PROOFS[booking.cause] }];
   });
   if (answers.length > 0) await tx.query(SETTLE_SQL, [JSON.stringify(answers)]);
-  const unknown = bookings
-    .filter((booking) => booking.kind === 'not_shown' && booking.found === false)
-    .map(({ refundId }) => refundId)
-    .filter((id) => refunds.get(id)?.nextQueryAt === null);
-  if (unknown.length > 0) await tx.query(REFUSE_SQL, [unknown]);
+  const last = bookings.filter(({ refundId }) => refunds.get(refundId)?.nextQueryAt === null);
+  const unknown = last.filter((booking) => booking.kind === 'not_shown' && booking.found === false);
+  if (unknown.length > 0) await tx.query(REFUSE_SQL, [unknown.map(({ refundId }) => refundId)]);
+  if (last.length > 0) await tx.query(ASK_AGAIN_SQL, [last.map(({ refundId }) => refundId)]);
 }
