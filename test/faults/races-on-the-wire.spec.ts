@@ -1,5 +1,6 @@
+import { SLOT_MISSED } from '../../src/refunds/limits.js';
 import type { SendAnswer } from '../../src/refunds/refund-gateway.port.js';
-import { type Merchant, type Order, type Refund, RefundDomain } from '../support/refund-domain.js';
+import { type Event, type Merchant, type Order, type Refund, RefundDomain } from '../support/refund-domain.js';
 import { sendAnswer, shownSend } from '../support/scripted-gateway.js';
 import { Gate, meet, meetings } from './races/gate.js';
 
@@ -31,8 +32,12 @@ function latch<T>(): Latch<T> {
   return { promise, open };
 }
 
-const statesOf = async (refund: Refund): Promise<string[]> =>
-  (await first.events(refund)).map(({ to_state: state }) => state);
+/** The states in order. A busy machine lets a slot pass: what came of it, nothing sent and queued again, is left out. */
+async function statesOf(refund: Refund): Promise<string[]> {
+  const events = await first.events(refund);
+  const passed = (event?: Event): boolean => event?.detail['code'] === SLOT_MISSED;
+  return events.filter((event, at) => !passed(event) && !passed(events[at + 1])).map(({ to_state: state }) => state);
+}
 
 it('N01: one notice delivered many times at once to two instances: one row, one transition, every delivery acknowledged', async () => {
   const merchant = await first.merchant();
@@ -117,10 +122,11 @@ it('P03: two instances with the same backlog: each refund is sent by one of them
       await first.until(refund, 'accepted');
       expect(first.gateway.sendsOf(refund.outRefundNo)).toHaveLength(1);
       expect(await statesOf(refund)).toEqual(['queued', 'submitting', 'accepted']);
-      const calls = await first.sql(`SELECT 1 FROM gateway_call WHERE refund_id = $1 AND kind = 'refund'`, [
-        refund.uuid,
-      ]);
-      expect(calls).toHaveLength(1);
+      const sends = await first.sql(
+        `SELECT 1 FROM gateway_call WHERE refund_id = $1 AND kind = 'refund' AND code IS DISTINCT FROM $2`,
+        [refund.uuid, SLOT_MISSED],
+      );
+      expect(sends).toHaveLength(1);
     }
     return met.both;
   });

@@ -71,7 +71,8 @@ describe('migrations', () => {
 
   it('are applied once when several instances start together', async () => {
     const done = await Promise.all([migrateUp(url), migrateUp(url), migrateUp(url)]);
-    expect(done.filter((versions) => versions.length > 0)).toHaveLength(1);
+    // Who of the three applies which is left to them.
+    expect(done.flat().sort()).toEqual(VERSIONS);
     expect(await pendingMigrations(url)).toEqual([]);
   });
 
