@@ -26,7 +26,7 @@ export class Load {
 
   constructor(
     private readonly stack: Stack,
-    private readonly orders: readonly Order[],
+    readonly orders: readonly Order[],
     perSecond: number,
   ) {
     this.asking = this.ask(perSecond);

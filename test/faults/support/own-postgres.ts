@@ -11,11 +11,15 @@ import { startEmbeddedPostgres } from '../../../src/database/embedded-postgres.j
 import { migrateUp } from '../../../src/database/migrations.js';
 
 const run = promisify(execFile);
-const DISK_MB = 400;
 const START_SECONDS = 30;
 const FILLER = 'filler';
 
-/** A PostgreSQL of one campaign, with fsync, that may be broken. It lives on a small disk of its own where this machine lets us mount one. */
+/** `diskMb`: it lives on a disk of its own that is so small, where this machine lets us mount one. */
+export interface OwnPostgresOptions {
+  readonly diskMb?: number;
+}
+
+/** A PostgreSQL of one campaign, with fsync, that may be broken. */
 export class OwnPostgres {
   private constructor(
     private readonly home: string,
@@ -27,12 +31,9 @@ export class OwnPostgres {
   ) {}
 
   /** Started, with the migrated template that every stack copies. */
-  static async start(): Promise<OwnPostgres> {
+  static async start({ diskMb }: OwnPostgresOptions = {}): Promise<OwnPostgres> {
     const home = await mkdtemp(join(tmpdir(), 'tuikuan-faults-'));
-    const noSmallDisk = await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m`, 'tmpfs', home]).then(
-      () => null,
-      (error: unknown) => `no tmpfs can be mounted (${(error as Error).message.trim().split('\n').at(-1)})`,
-    );
+    const noSmallDisk = diskMb === undefined ? 'none was asked for' : await mountAt(home, diskMb);
     await chmod(home, 0o755);
     const { url } = await startEmbeddedPostgres(home);
     const place = await placeOf(home, () => undefined);
@@ -91,4 +92,12 @@ export class OwnPostgres {
     if (this.noSmallDisk === null) await run('umount', ['-l', this.home]);
     await rm(this.home, { recursive: true, force: true });
   }
+}
+
+/** Null: a tmpfs of that size is there; else why not. */
+function mountAt(directory: string, sizeMb: number): Promise<string | null> {
+  return run('mount', ['-t', 'tmpfs', '-o', `size=${sizeMb}m`, 'tmpfs', directory]).then(
+    () => null,
+    (error: unknown) => `no tmpfs can be mounted (${(error as Error).message.trim().split('\n').at(-1)})`,
+  );
 }
