@@ -142,8 +142,8 @@ export class BrokenDatabase {
   }
 }
 
-/** So that the connections of the service are known from those of the campaign. */
-function named(url: string): string {
+/** The address under which the connections of the service are known from those of the campaign. */
+export function named(url: string): string {
   const changed = new URL(url);
   changed.searchParams.set('application_name', 'service');
   return changed.href;

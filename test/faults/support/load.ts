@@ -40,6 +40,14 @@ export class Load {
     }
   }
 
+  /** Waits until so many were told 503. */
+  async untilRefused(count: number): Promise<void> {
+    for (let waitedMs = 0; this.refused.length < count; waitedMs += 10) {
+      if (waitedMs > 20_000) throw new Error(`${this.refused.length} of ${count} callers were told 503`);
+      await sleep(10);
+    }
+  }
+
   /** Asks no more; resolves when all who asked know. */
   async stop(): Promise<void> {
     this.stopping = true;
