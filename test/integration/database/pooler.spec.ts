@@ -1,5 +1,6 @@
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { behindPooler } from '../../../src/database/pooler.js';
+import { readOnly } from '../../../src/database/read-only.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 
 /** BackendKeyData, up to the number of the process. */
@@ -35,4 +36,23 @@ afterAll(async () => {
 
 it('tells a pooler from PostgreSQL itself', async () => {
   expect([await behindPooler(pooledUrl), await behindPooler(database.url)]).toEqual([true, false]);
+});
+
+it('makes temporary tables and reads them in one transaction, in which nothing else can be written', async () => {
+  const seen: string[] = [];
+  const transaction = 'SELECT pg_current_xact_id()::text AS xid';
+  await readOnly(
+    database.url,
+    async (connection) => {
+      seen.push((await connection.query<{ xid: string }>(transaction))[0]?.xid ?? '');
+      await connection.query('INSERT INTO seen_once SELECT 1');
+      expect(await connection.query('SELECT n FROM seen_once')).toEqual([{ n: 1 }]);
+      await expect(connection.query('DELETE FROM merchant')).rejects.toMatchObject({ code: '25006' });
+    },
+    async (connection) => {
+      await connection.query('CREATE TEMPORARY TABLE seen_once (n integer)');
+      seen.push((await connection.query<{ xid: string }>(transaction))[0]?.xid ?? '');
+    },
+  );
+  expect(new Set(seen).size).toBe(1);
 });
