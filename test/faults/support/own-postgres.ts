@@ -9,6 +9,7 @@ import { placeOf } from '../../../src/database/embedded-place.js';
 import { launch, logTail, postmasterOf } from '../../../src/database/embedded-postmaster.js';
 import { startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
 import { migrateUp } from '../../../src/database/migrations.js';
+import { reasonOf } from './campaign.js';
 
 const run = promisify(execFile);
 const START_SECONDS = 30;
@@ -130,6 +131,6 @@ export class OwnPostgres {
 function mountAt(directory: string, sizeMb: number): Promise<string | null> {
   return run('mount', ['-t', 'tmpfs', '-o', `size=${sizeMb}m`, 'tmpfs', directory]).then(
     () => null,
-    (error: unknown) => `no tmpfs can be mounted (${(error as Error).message.trim().split('\n').at(-1)})`,
+    (error: unknown) => `no tmpfs can be mounted (${reasonOf(error)})`,
   );
 }

@@ -8,22 +8,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { freePort } from '../../e2e/support/stack.js';
+import { reasonOf } from './campaign.js';
 
 const PGBOUNCER = '/usr/sbin/pgbouncer';
-const INSTALL_TIMEOUT_MS = 120_000;
+const INSTALL_TIMEOUT_MS = 30_000;
 const START_MS = 5000;
 const run = promisify(execFile);
 
-/** Null: Debian's pgbouncer is here, or was installed with `install`; else why not. */
-export async function noPooler({ install }: { readonly install: boolean }): Promise<string | null> {
+/** Null: Debian's pgbouncer is here, or could be installed; else why not. */
+export async function noPooler(): Promise<string | null> {
   if (existsSync(PGBOUNCER)) return null;
-  if (!install) return `there is no ${PGBOUNCER}`;
   const env = { PATH: process.env['PATH'], DEBIAN_FRONTEND: 'noninteractive' };
   const words = ['install', '-y', '--no-install-recommends', 'pgbouncer'];
-  return run('apt-get', words, { env, timeout: INSTALL_TIMEOUT_MS }).then(
-    () => null,
-    (error: unknown) => `it cannot be installed (${(error as Error).message.trim().split('\n').at(-1)})`,
+  const failure = await run('apt-get', words, { env, timeout: INSTALL_TIMEOUT_MS }).then(
+    () => 'the package does not hold it',
+    reasonOf,
   );
+  return existsSync(PGBOUNCER) ? null : `there is no ${PGBOUNCER} and it cannot be installed (${failure})`;
 }
 
 /** pgbouncer in transaction mode before a PostgreSQL: a transaction has a connection of the database, a session has none. */
