@@ -1,8 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
+import type pg from 'pg';
 import { log } from '../common/log.js';
+import { withClient } from './client.js';
 
 /** The SQL files: beside src in the repository, and beside dist in the built service. */
 const DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'migrations');
@@ -132,15 +133,4 @@ async function setRoleTimeouts(client: pg.Client, notice: (text: string) => void
 
 async function sqlOf(version: string, direction: 'up' | 'down'): Promise<string> {
   return readFile(join(DIRECTORY, `${version}.${direction}.sql`), 'utf8');
-}
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000 });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
 }

@@ -4,6 +4,7 @@ import type { Settings } from '../config/settings.js';
 import { dataSourceOptions } from './data-source.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrateUp, pendingMigrations } from './migrations.js';
+import { behindPooler, POOLER_ADVICE } from './pooler.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 /** A database whose schema is as this service needs it. */
@@ -19,6 +20,8 @@ export async function openDatabase(settings: Settings): Promise<OpenDatabase> {
   if (settings.databaseUrl !== null) {
     const missing = await pendingMigrations(settings.databaseUrl);
     if (missing.length > 0) throw new Error(`the schema lacks ${missing.join(', ')}: run npm run migrate`);
+    if (settings.databaseNamedStatements && (await behindPooler(settings.databaseUrl)))
+      log.warn(`a pooler stands before the database: ${POOLER_ADVICE}`);
     return { url: settings.databaseUrl, embedded: false, stop: () => Promise.resolve() };
   }
   const embedded = await startEmbeddedPostgres(settings.dataDirectory, { log: (message) => log.info(message) });

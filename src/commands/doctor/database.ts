@@ -1,5 +1,7 @@
 import type { Clock } from '../../common/clock.js';
+import type { Settings } from '../../config/settings.js';
 import { migrationStatus } from '../../database/migrations.js';
+import { behindPooler, POOLER_ADVICE } from '../../database/pooler.js';
 import type { UnitOfWork } from '../../database/unit-of-work.js';
 import { type Check, fail, ok, warn } from './check.js';
 
@@ -44,6 +46,15 @@ function versionCheck(version: number): Check {
   if (version > VERSION_TRIED)
     return warn(name, `PostgreSQL ${version} answers`, `nobody has tried one newer than ${VERSION_TRIED}`);
   return ok(name, `PostgreSQL ${version} answers`);
+}
+
+/** Named statements belong to a session, which a pooler in transaction mode does not keep. */
+export async function checkPooler(url: string, { databaseNamedStatements: named }: Settings): Promise<Check[]> {
+  if (!(await behindPooler(url))) return [];
+  const name = 'pooler';
+  return named
+    ? [warn(name, 'one stands before the database, and statements are named', POOLER_ADVICE)]
+    : [ok(name, 'one stands before the database, and no statement is named')];
 }
 
 /** The schema beside the migrations of this service. */

@@ -4,7 +4,7 @@ import { startEmbeddedPostgres } from '../../database/embedded-postgres.js';
 import { withUnitOfWork } from '../../database/open-database.js';
 import { type Command, type CommandContext, EXIT_CODES, type Outcome } from '../command.js';
 import { type Check, fail, ok, warn } from './check.js';
-import { checkDatabaseClock, checkSchema, checkServer } from './database.js';
+import { checkDatabaseClock, checkPooler, checkSchema, checkServer } from './database.js';
 import { checkMerchants } from './merchants.js';
 import { checkNotifyUrl } from './notify-url.js';
 import { checkWechat } from './wechat.js';
@@ -40,7 +40,7 @@ async function examineDatabase(settings: Settings, { progress }: CommandContext)
   const url = settings.databaseUrl ?? embedded?.url ?? '';
   try {
     return await withUnitOfWork(url, async (uow) => {
-      const server = await checkServer(uow);
+      const server = [...(await checkServer(uow)), ...(await checkPooler(url, settings))];
       const schema = await checkSchema(url);
       if (schema.result === 'fail') return [...server, schema];
       const clock = await checkDatabaseClock(uow, systemClock);

@@ -15,6 +15,17 @@ export function summary(campaign: string, counts: Readonly<Record<string, number
   process.stdout.write(`CAMPAIGN ${campaign}: ${facts.join(', ')}, SEED=${SEED}\n`);
 }
 
+/** Prints that a campaign cannot run here; it counts as not run. */
+export function skipped(campaign: string, reason: string): void {
+  process.stdout.write(`SKIPPED ${campaign}: ${reason}\n`);
+}
+
+/** What a program of the machine said about its failure, in one line. */
+export function reasonOf(error: unknown): string {
+  const { stderr, message } = error as { stderr?: string; message: string };
+  return (stderr?.trim() || message).split('\n')[0] ?? '';
+}
+
 /** Throws unless everything that the campaign claims to cover has happened: a run that did not fire its faults proves nothing. */
 export function assertFired(counts: Readonly<Record<string, number>>, least: number): void {
   const idle = Object.entries(counts).filter(([, count]) => count < least);

@@ -26,7 +26,7 @@ export class Load {
 
   constructor(
     private readonly stack: Stack,
-    private readonly orders: readonly Order[],
+    readonly orders: readonly Order[],
     perSecond: number,
   ) {
     this.asking = this.ask(perSecond);
@@ -36,6 +36,14 @@ export class Load {
   async untilTaken(count: number): Promise<void> {
     for (let waitedMs = 0; this.taken.length < count; waitedMs += 10) {
       if (waitedMs > 20_000) throw new Error(`${this.taken.length} of ${count} refunds were taken`);
+      await sleep(10);
+    }
+  }
+
+  /** Waits until so many were told 503. */
+  async untilRefused(count: number): Promise<void> {
+    for (let waitedMs = 0; this.refused.length < count; waitedMs += 10) {
+      if (waitedMs > 20_000) throw new Error(`${this.refused.length} of ${count} callers were told 503`);
       await sleep(10);
     }
   }
@@ -67,6 +75,22 @@ export class Load {
       await Promise.all(again.slice(from, from + 20).map((one) => this.send(one)));
   }
 
+  /** Asks at once for one more, under a number of the caller's choice. */
+  askFor(order: Order, number: string): void {
+    const one: Asked = {
+      number,
+      order: order.id,
+      amountFen: 1 + (this.asked.length % 7),
+      status: 0,
+      says: '',
+      promised: false,
+      answeredMs: 0,
+    };
+    this.asked.push(one);
+    const work = this.send(one).finally(() => this.underWay.delete(work));
+    this.underWay.add(work);
+  }
+
   private async ask(perSecond: number): Promise<void> {
     const beganMs = performance.now();
     while (!this.stopping) {
@@ -78,18 +102,7 @@ export class Load {
 
   private askOne(): void {
     const order = this.orders[this.asked.length % this.orders.length];
-    const one: Asked = {
-      number: `L${unique()}`,
-      order: order?.id ?? '',
-      amountFen: 1 + (this.asked.length % 7),
-      status: 0,
-      says: '',
-      promised: false,
-      answeredMs: 0,
-    };
-    this.asked.push(one);
-    const work = this.send(one).finally(() => this.underWay.delete(work));
-    this.underWay.add(work);
+    if (order) this.askFor(order, `L${unique()}`);
   }
 
   private async send(one: Asked): Promise<void> {
