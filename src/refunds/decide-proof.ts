@@ -64,13 +64,14 @@ function decideMismatch(
   const detail = { wechat_status: booking.shown.wechatStatus, differing };
   // A signed answer to a question for our number settles what became of our send, whatever it shows.
   const settled = booking.cause === 'query' && booking.shown.outRefundNo === refund.outRefundNo;
-  const doubt = settled ? { inDoubtSince: null } : {};
   if (judgement !== 'apply') {
     const event = judgement === 'incident' ? { incident: 'mismatch_after_final', detail } : null;
-    return { result: 'refused', reason, fields: { ...released, ...doubt }, event };
+    return { result: 'refused', reason, fields: { ...released, ...(settled && { inDoubtSince: null }) }, event };
   }
+  // Anything else opens it again: WeChat may hold this refund as it should be and not find it yet when a person decides.
+  const inDoubtSince = settled ? null : (refund.inDoubtSince ?? now);
   const failure = { failureCode: 'mismatch', failureWechatCode: null, failureMessage: reason };
-  const fields = moveTo(refund, 'mismatch', now, { ...doubt, ...failure });
+  const fields = moveTo(refund, 'mismatch', now, { inDoubtSince, ...failure });
   return { result: 'refused', reason, fields, event: { incident: 'mismatch', detail } };
 }
 

@@ -175,9 +175,11 @@ describe('WeChat’s word', () => {
     }
   });
 
-  it('in an answer that is about another refund leaves the doubt; a query for our number settles it', () => {
-    const doubtful = refund('submitting');
-    expect(decide(doubtful, order(), proof({ outRefundNo: 'R2' }, 'answer'), NOW).fields.inDoubtSince).toBeUndefined();
+  it('in an answer that is about another refund leaves or opens the doubt; a query for our number settles it', () => {
+    const doubtful = refund('submitting', { inDoubtSince: before(5) });
+    const other = proof({ outRefundNo: 'R2' }, 'answer');
+    expect(decide(doubtful, order(), other, NOW).fields.inDoubtSince).toEqual(before(5));
+    expect(decide(refund('accepted'), order(), other, NOW).fields.inDoubtSince).toEqual(NOW);
     expect(decide(doubtful, order(), proof({ refundFen: 5 }, 'query'), NOW).fields.inDoubtSince).toBeNull();
   });
 
