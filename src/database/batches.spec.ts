@@ -1,4 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
+import { jest } from '@jest/globals';
 import { Batches } from './batches.js';
 import { DatabaseUnavailable } from './database-errors.js';
 
@@ -17,14 +18,24 @@ function gated(sizeMax = 100, work: (items: readonly string[]) => readonly strin
   );
   const letGo = async (): Promise<void> => {
     gates.splice(0).forEach((open) => open());
-    await sleep(1);
+    await turns();
   };
-  return { batches, begun, letGo, begins: () => sleep(1) };
+  return { batches, begun, letGo, begins: turns };
+}
+
+/** A batch begins in the turn of the event loop after the one it was asked in. */
+async function turns(): Promise<void> {
+  await turn();
+  await turn();
 }
 
 const lockTimeout = Object.assign(new Error('lock'), { code: '55P03' });
 
 describe('batches', () => {
+  // The clock stands, so that no busy machine makes a batch one that takes long.
+  beforeAll(() => void jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] }));
+  afterAll(() => void jest.useRealTimers());
+
   it('begins at once for a caller who is alone, and gathers what is asked for meanwhile', async () => {
     const { batches, begun, letGo, begins } = gated();
     const first = batches.ask('a');
@@ -98,7 +109,8 @@ describe('batches', () => {
   it('does not let one that takes long keep the next waiting, and still never begins two at a time', async () => {
     const { batches, begun, letGo, begins } = gated();
     const slow = batches.ask('slow');
-    await sleep(60);
+    await begins();
+    jest.advanceTimersByTime(60);
     const next = batches.ask('next');
     await begins();
     const later = batches.ask('later');
