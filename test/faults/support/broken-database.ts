@@ -12,7 +12,7 @@ const HEALTHY_MS = 5000;
 const HEALTHY_LIMIT_MS = 30_000;
 const ORDERS = 25;
 /** The time one campaign may take. */
-export const LIMIT_MS = sizeOf({ ci: 22_000, long: 300_000 });
+export const LIMIT_MS = sizeOf({ ci: 60_000, long: 300_000 });
 
 /** What a harm did, by name; none may be zero. */
 export type Fired = Readonly<Record<string, number>>;
