@@ -142,5 +142,9 @@ describe('a change', () => {
 
   it('that leaves the state as it was tells nothing, an incident neither', () => {
     expect(tellChange(refund('succeeded'), order({}), 'succeeded', 0)).toEqual([]);
+    // One that was made in the merchant platform is accepted from the beginning; it is still to be told once it comes back to it.
+    const external = refund('accepted');
+    expect(tellChange(external, order({}), 'accepted', 0)).toEqual([]);
+    expect(tellChange(external, order({}), 'mismatch', 0).map(({ type }) => type)).toEqual(['refund.processing']);
   });
 });

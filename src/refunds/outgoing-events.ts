@@ -89,9 +89,10 @@ export function tellChange(refund: LockedRefund, order: LockedOrder, from: Refun
     refund.eventSequence += 1;
     return { ...of, place: place + more, type, sequence: refund.eventSequence, changes };
   });
+  if (from === refund.state) return told;
   const entering = TOLD_ON_ENTERING[refund.state];
   if (entering?.once && !refund.toldOnce.includes(entering.type)) refund.toldOnce = [...refund.toldOnce, entering.type];
-  if (from === refund.state || refund.state !== 'succeeded') return told;
+  if (refund.state !== 'succeeded') return told;
   order.eventSequence += 1;
   const ofOrder = { ...of, refund_id: null, previous_status: 'paid', sequence: order.eventSequence };
   return [...told, { ...ofOrder, place: place + told.length, type: refundedType(order), changes: counters(order) }];
