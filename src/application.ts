@@ -16,6 +16,16 @@ import { withProblems } from './common/http/api-document.js';
 import { EVENT_TYPES } from './events/event-types.js';
 import { REFUND_STATE_NAMES, REFUND_STATES } from './refunds/states.js';
 
+/** Knows from the first moment that the application closes. */
+class Adapter extends FastifyAdapter {
+  isStopping = false;
+
+  override beforeClose(): void {
+    this.isStopping = true;
+    super.beforeClose();
+  }
+}
+
 /** The service, ready to listen. `preview` builds the routes without connecting to anything. */
 export async function createApplication(
   settings: Settings,
@@ -24,7 +34,7 @@ export async function createApplication(
 ): Promise<NestFastifyApplication> {
   const { http, ...fastify } = SERVER_OPTIONS;
   const errors = new ErrorFilter([{ prefix: NOTIFY_PREFIX, answer: noticeRefusal }]);
-  const adapter = new FastifyAdapter({
+  const adapter = new Adapter({
     ...fastify,
     serverFactory: (handler: RequestListener) =>
       createServer({ ...http, keepAliveTimeout: SERVER_OPTIONS.keepAliveTimeout }, handler),
@@ -39,10 +49,9 @@ export async function createApplication(
     logger: nestLogger,
     bodyParser: false,
     abortOnError: false,
-    return503OnClosing: true,
     preview: options.preview ?? false,
   });
-  prepareServer(app.getHttpAdapter().getInstance(), NOTIFY_PREFIX);
+  prepareServer(app.getHttpAdapter().getInstance(), NOTIFY_PREFIX, () => adapter.isStopping);
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(errors);
   return app;

@@ -1,7 +1,6 @@
-import { Controller, Get, HttpCode, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Controller, Get, HttpCode, Injectable } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Public } from './access/access.decorators.js';
-import { AppError } from './common/problem.js';
 import { Settings } from './config/settings.js';
 import { UnitOfWork } from './database/unit-of-work.js';
 import { Warnings } from './operations/warnings.js';
@@ -12,19 +11,13 @@ import type { LiveView, ReadyView } from './health.view.js';
 @ApiTags('health')
 @Controller('health')
 @Injectable()
-export class HealthController implements OnModuleDestroy {
-  private stopping = false;
-
+export class HealthController {
   constructor(
     private readonly uow: UnitOfWork,
     private readonly settings: Settings,
     private readonly connections: Connections,
     private readonly warnings: Warnings,
   ) {}
-
-  onModuleDestroy(): void {
-    this.stopping = true;
-  }
 
   @Get('live')
   @Public()
@@ -37,7 +30,6 @@ export class HealthController implements OnModuleDestroy {
   @Get('ready')
   @Public()
   async ready(): Promise<ReadyView> {
-    if (this.stopping) throw new AppError('temporarily_unavailable', 'The service is stopping.');
     await this.uow.query('SELECT 1 FROM schema_migration LIMIT 1', []);
     const { role, wechatpayHostIsReal, wechatpayBaseUrl } = this.settings;
     const skewMs = this.connections.skew.ms;

@@ -137,6 +137,13 @@ export class AppError extends Error {
   }
 }
 
+/** The process ends: nothing is begun any more. Nothing is wrong, and nobody has to know but the caller. */
+export class Stopping extends AppError {
+  constructor(detail = 'The service is stopping.') {
+    super('temporarily_unavailable', detail);
+  }
+}
+
 /** The answer body for a refusal. */
 export function problemOf(error: AppError, requestId: string): Problem {
   const entry: ErrorCode = ERROR_CODES[error.code];

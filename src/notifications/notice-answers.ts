@@ -1,4 +1,4 @@
-import { AppError } from '../common/problem.js';
+import { AppError, Stopping } from '../common/problem.js';
 import { incident, log } from '../common/log.js';
 import { NoticeUnreadable } from '../wechat-pay/notice-unreadable.js';
 
@@ -41,8 +41,8 @@ export function noticeRefusal(
   const count = (refusals.get(reason) ?? 0) + 1;
   refusals.set(reason, count);
   const fields = { reason, status, count, requestId: request.requestId };
-  // WeChat's own probes are no attack: it wants to see that we refuse them.
-  if (reason === 'signtest_probe') log.info('notice refused', fields);
+  // WeChat's own probes are no attack: it wants to see that we refuse them. What comes at our end comes again.
+  if (reason === 'signtest_probe' || error instanceof Stopping) log.info('notice refused', fields);
   else if (status === 401) log.warn('notice refused', fields);
   else if (status === 503) incident('notice_not_committed', { ...fields, cause: error });
   else log.warn('notice not taken', fields);

@@ -4,7 +4,7 @@ import { type Caller, seesApp } from '../access/caller.js';
 import type { Language } from '../common/http/language.js';
 import { type Page, pageOf, type Range, rangeOf } from '../common/http/paging.js';
 import { publicId, uuidOf } from '../common/ids.js';
-import { AppError } from '../common/problem.js';
+import { AppError, Stopping } from '../common/problem.js';
 import { Batches } from '../database/batches.js';
 import { type Filter, PLANNED_BY_VALUES, whereOf } from '../database/filters.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
@@ -67,8 +67,7 @@ export class RefundReads implements OnModuleDestroy {
       before = rows.at(-1)?.id ?? null;
       more = rows.length === EXPORT_PAGE && !this.stopping;
     }
-    if (this.stopping)
-      throw new AppError('temporarily_unavailable', 'The service is stopping; the export is not whole.');
+    if (this.stopping) throw new Stopping('The service is stopping; the export is not whole.');
   }
 
   /** The first rows of the filters, newest first. */

@@ -1,7 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { log } from '../log.js';
-import { AppError, type Problem, problemOf, type ProblemCode } from '../problem.js';
+import { AppError, type Problem, problemOf, type ProblemCode, Stopping } from '../problem.js';
 import { pathOf } from './server.js';
 
 /** An answer outside problem+json, for callers that expect another form. */
@@ -48,7 +48,8 @@ export class ErrorFilter implements ExceptionFilter {
       return;
     }
     const problem = problemFor(error, request.id);
-    if (problem.status >= 500) log.error('request failed', { requestId: request.id, code: problem.code, cause: error });
+    if (problem.status >= 500 && !(error instanceof Stopping))
+      log.error('request failed', { requestId: request.id, code: problem.code, cause: error });
     if (problem.status === 503) void reply.header('retry-after', String(RETRY_AFTER_SECONDS));
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
     void reply

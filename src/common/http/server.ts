@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { log } from '../log.js';
-import { AppError } from '../problem.js';
+import { AppError, Stopping } from '../problem.js';
 import { FORBIDDEN_KEYS, readJsonBody } from './json-body.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
@@ -14,7 +14,8 @@ export const SERVER_OPTIONS = {
   requestTimeout: 10_000,
   connectionTimeout: 0,
   keepAliveTimeout: 5000,
-  return503OnClosing: true,
+  // We say it ourselves, as a problem.
+  return503OnClosing: false,
   trustProxy: false,
   // Longer than any id of ours: an overlong one is an unknown one.
   routerOptions: { maxParamLength: 8 * 1024 },
@@ -35,9 +36,9 @@ const HEADERS_MAX = 200;
 
 /**
  * What holds for every request before a route sees it: one of each decisive header, raw bytes for callbacks, strict JSON for the rest,
- * no caching, and one log line at the end without query, headers or body.
+ * no caching, and one log line at the end without query, headers or body. Once the process `isStopping` nothing is begun any more.
  */
-export function prepareServer(fastify: FastifyInstance, rawPrefix: string): void {
+export function prepareServer(fastify: FastifyInstance, rawPrefix: string, isStopping: () => boolean): void {
   fastify.server.maxConnections = CONNECTIONS_MAX;
   fastify.server.maxRequestsPerSocket = REQUESTS_PER_SOCKET_MAX;
   fastify.removeAllContentTypeParsers();
@@ -53,7 +54,9 @@ export function prepareServer(fastify: FastifyInstance, rawPrefix: string): void
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     void reply.headers(headersOfEvery(request.id));
-    done(refusalOf(request.raw) ?? refusalOfQuery(request.query as object));
+    if (!isStopping()) return done(refusalOf(request.raw) ?? refusalOfQuery(request.query as object));
+    void reply.header('connection', 'close');
+    done(new Stopping());
   });
   fastify.addHook('onResponse', (request, reply, done) => {
     const caller = (request as { caller?: { id: string } }).caller;
