@@ -26,8 +26,8 @@ const STEPS_MAX = 40;
 /** How far the service's time of each stack was moved. */
 const movedSeconds = new WeakMap<Stack, number>();
 
-/** Lets the service's time pass until every refund has succeeded; throws with what is left when it does not come to that. */
-export async function settle(stack: Stack): Promise<void> {
+/** Lets the service's time pass, `stepSeconds` at a time, until every refund has succeeded; throws with what is left when it does not come to that. */
+export async function settle(stack: Stack, stepSeconds = STEP_SECONDS): Promise<void> {
   const open = async (): Promise<Json[]> =>
     (await stack.database.query<Json>(`SELECT state, count(*) FROM refund WHERE state <> 'succeeded' GROUP BY 1`)).rows;
   for (let step = 0; step < STEPS_MAX; step += 1) {
@@ -35,7 +35,7 @@ export async function settle(stack: Stack): Promise<void> {
       if ((await open()).length === 0) return;
       await sleep(100);
     }
-    const seconds = (movedSeconds.get(stack) ?? 0) + STEP_SECONDS;
+    const seconds = (movedSeconds.get(stack) ?? 0) + stepSeconds;
     movedSeconds.set(stack, seconds);
     await stack.shiftClock(`${seconds} seconds`);
   }

@@ -1,0 +1,34 @@
+import type { Json, Stack } from './stack.js';
+
+/** One refund request as the simulated WeChat saw it; times are those of its clock that only runs forward. */
+export interface Send {
+  readonly outRefundNo: string;
+  readonly outTradeNo: string;
+  readonly receivedMs: number;
+  readonly failing: boolean;
+}
+
+/** The refund requests that came in, in their order; with `mchId` those of one merchant. */
+export async function sendsOf(stack: Stack, mchId?: string): Promise<Send[]> {
+  const { requests } = (await stack.control('GET', '/ledger')) as { requests: Json[] };
+  return requests
+    .filter((row) => row['call'] === 'refund' && (mchId === undefined || row['mch_id'] === mchId))
+    .map((row) => ({
+      outRefundNo: String(row['out_refund_no']),
+      outTradeNo: String(row['out_trade_no']),
+      receivedMs: Number(row['received_ms']),
+      failing: row['failing'] === true,
+    }))
+    .sort((a, b) => a.receivedMs - b.receivedMs);
+}
+
+/** The most of these that any rolling second holds. */
+export function fullestSecond(sends: readonly Send[]): number {
+  let fullest = 0;
+  let first = 0;
+  for (const [last, { receivedMs }] of sends.entries()) {
+    while (receivedMs - (sends[first]?.receivedMs ?? receivedMs) >= 1000) first += 1;
+    fullest = Math.max(fullest, last - first + 1);
+  }
+  return fullest;
+}
