@@ -48,10 +48,12 @@ function queryPlan(
   return { nextQueryAt: woken ? now : seconds === null ? kept : after(now, seconds), queryStep: 0 };
 }
 
-/** WeChat has answered about a refund that is on no list: it need not be asked again, until something wakes it. */
-export function askedEnough({ state, inDoubtSince }: LockedRefund): Partial<RefundFields> {
+/** WeChat has answered about a refund that is on no list, or the last time of two: it need not be asked again, until something wakes it. */
+export function askedEnough({ state, inDoubtSince, queryStep }: LockedRefund): Partial<RefundFields> {
   const listed =
-    ON_THE_LIST.includes(state) || ASKED_TWICE.includes(state) || (state === 'queued' && inDoubtSince !== null);
+    ON_THE_LIST.includes(state) ||
+    (ASKED_TWICE.includes(state) && queryStep < AFTERMATH_GAPS_SECONDS.length) ||
+    (state === 'queued' && inDoubtSince !== null);
   return listed ? {} : { nextQueryAt: null };
 }
 

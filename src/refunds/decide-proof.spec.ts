@@ -94,13 +94,14 @@ describe('the whole of what WeChat’s word does', () => {
     expect(decide(leased, order(), proof({ status: 'accepted' }), NOW).fields).toEqual(LEARNED);
   });
 
-  it.each<[RefundState, ShownStatus, boolean]>([
+  it.each<[RefundState, ShownStatus, boolean, number?]>([
     ['succeeded', 'succeeded', true],
     ['closed', 'closed', true],
     ['accepted', 'accepted', false],
     ['rejected', 'closed', false],
-  ])('about a refund that is %s ends the questions about it or not', (state, status, ends) => {
-    const known = refund(state);
+    ['rejected', 'closed', true, 2],
+  ])('about a refund that is %s ends the questions about it or not', (state, status, ends, queryStep = 1) => {
+    const known = refund(state, { queryStep });
     const { fields } = decide(known, order(), query({ status }), NOW);
     expect('nextQueryAt' in fields).toBe(ends);
     expect('nextQueryAt' in decide(known, order(), proof({ status }), NOW).fields).toBe(false);

@@ -8,6 +8,7 @@ import type { AnyBooking, Booked } from './bookings.js';
 import { takeInExternal, type TakenIn } from './external-refunds.js';
 import {
   AFTERMATH_GAPS_SECONDS,
+  AFTERMATH_RETRY_SECONDS,
   LEASE_SECONDS,
   QUERIES_PER_SECOND,
   QUERY_GAPS_SECONDS,
@@ -48,7 +49,7 @@ const [FIRST_AFTERMATH, LAST_AFTERMATH] = AFTERMATH_GAPS_SECONDS;
 /**
  * Takes the lease of refunds whose query is due, moves each along its list of gaps and commits the intent. A queued refund in doubt
  * is asked for only while its merchant may not send; one that is not in doubt only when a notice woke it. A question by a caller
- * starts the list again, but is none of the two after the end. A last question in the future stems from a clock that was set back.
+ * starts the list again, but is none of the two after the end; the second of these stays due until it is answered. A last question in the future stems from a clock that was set back.
  * $1 mch_id, $2 how many, $3 only this refund or null (then due or not), $4 lease s, $5 gaps s, $6 spacing s.
  */
 const CLAIM_QUERIES_SQL = `
@@ -72,7 +73,7 @@ const CLAIM_QUERIES_SQL = `
       next_query_at = CASE
         WHEN r.next_query_at IS NULL OR ($3::uuid IS NOT NULL AND r.state IN ('rejected', 'canceled')) THEN r.next_query_at
         WHEN r.state IN ('rejected', 'canceled') THEN
-          CASE WHEN d.step <= 1 THEN c.now + make_interval(secs => ${LAST_AFTERMATH - FIRST_AFTERMATH}) END
+          c.now + make_interval(secs => CASE WHEN d.step <= 1 THEN ${LAST_AFTERMATH - FIRST_AFTERMATH} ELSE ${AFTERMATH_RETRY_SECONDS} END)
         ELSE c.now + make_interval(secs => ($5::integer[])[least(d.step + 1, array_length($5::integer[], 1))]) END
     FROM due d, clock c WHERE r.id = d.id
     RETURNING r.id, r.order_id, d.call_id, r.mch_id, r.appid, d.api_version, r.out_refund_no, c.now),

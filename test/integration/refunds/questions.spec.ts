@@ -103,6 +103,23 @@ describe.each(['rejected', 'canceled'] as const)('a refund that was sent and is 
     expect((await domain.row(refund)).next_query_at).toBeNull();
   });
 
+  it('is asked once more when the process ended between its last question and the answer', async () => {
+    const refund = await RELEASED[state]();
+    await domain.forward(HOUR + 1);
+    await untilAsked(refund, 1);
+    const taken = await domain.database.uow.run(async (tx) => {
+      await tx.query(
+        `UPDATE refund SET next_query_at = tuikuan_now(), last_query_at = tuikuan_now() - interval '1 hour' WHERE id = $1`,
+        [refund.uuid],
+      );
+      return claimQueries(tx, merchant.mchId, { count: 1, only: null });
+    });
+    expect(taken.map(({ refundId }) => refundId)).toEqual([refund.uuid]);
+    await domain.forward(301);
+    await untilAsked(refund, 2);
+    expect(await domain.row(refund)).toMatchObject({ state, next_query_at: null });
+  });
+
   it.each(['that is answered', 'that is not answered'])(
     'keeps this plan through a sync %s, before, between and after',
     async (answered) => {
