@@ -29,6 +29,20 @@ async function terminate({ child }: Instance): Promise<{ code: number | null; to
   return { code: await ended, tookMs: performance.now() - startMs };
 }
 
+/** Ends the process in the middle of the load; how it ended, and how many refunds were on the wire then. */
+async function underLoad(
+  load: Load,
+  instance: Instance,
+): Promise<Awaited<ReturnType<typeof terminate>> & { onWire: number }> {
+  try {
+    await load.untilTaken(PER_SECOND + dice.below(PER_SECOND));
+    const { rowCount } = await stack.database.query(`SELECT 1 FROM refund WHERE state = 'submitting'`);
+    return { ...(await terminate(instance)), onWire: rowCount ?? 0 };
+  } finally {
+    await load.stop();
+  }
+}
+
 it(
   'at 300 requests a second nothing accepted is lost, no accepted request is reset, and the end comes within 10 s',
   async () => {
@@ -43,10 +57,7 @@ it(
         Array.from({ length: ORDERS }, () => stack.paidOrder(merchant, 1_000_000)),
       );
       const load = new Load(stack, orders, PER_SECOND);
-      await load.untilTaken(PER_SECOND + dice.below(PER_SECOND));
-      const { rowCount } = await stack.database.query(`SELECT 1 FROM refund WHERE state = 'submitting'`);
-      const { code, tookMs } = await terminate(instance);
-      await load.stop();
+      const { code, tookMs, onWire } = await underLoad(load, instance);
       expect([code, instance.log.match(/"level":"error".*/)?.[0]]).toEqual([0, undefined]);
       expect(tookMs).toBeLessThan(EXIT_MS);
       const { rows } = await stack.database.query<{ number: string }>('SELECT out_refund_no AS number FROM refund');
@@ -60,7 +71,7 @@ it(
       counts.taken += load.taken.length;
       counts['told 503'] += load.refused.length;
       counts['not begun'] += unanswered.length;
-      counts['on the wire at the end'] += rowCount ?? 0;
+      counts['on the wire at the end'] += onWire;
       counts['exit ms'] = Math.max(counts['exit ms'], Math.round(tookMs));
       // The next process is where the callers knew the last one to be.
       const { url } = instance;
@@ -72,8 +83,8 @@ it(
       expect(faults).toEqual({});
     }
     summary('SIGTERM at 300 requests a second', { rounds: ROUNDS, ...counts });
-    const { taken, 'not begun': refused, 'on the wire at the end': onWire } = counts;
-    assertFired({ taken, 'on the wire at the end': onWire, 'not taken any more': refused + counts['told 503'] }, 1);
+    const { taken, 'not begun': notBegun, 'told 503': refused, 'on the wire at the end': onWire } = counts;
+    assertFired({ taken, 'on the wire at the end': onWire, 'not taken any more': notBegun + refused }, 1);
   },
   LIMIT_MS,
 );
