@@ -239,7 +239,7 @@ describe('the keys WeChat signs with', () => {
     const merchant = await v3Merchant({ public_key: false });
     const orders = await Promise.all(Array.from({ length: 10 }, () => stack.paidOrder(merchant, 100)));
     const refunds = await Promise.all(orders.map((order) => stack.refund(order, { amount: 1 })));
-    await Promise.all(refunds.map(({ id }) => stack.until(id, 'accepted')));
+    await stack.untilAll(refunds, 'accepted');
     const downloads = (await requestsOf(merchant)).filter(({ call }) => call === 'certificates');
     expect(downloads).toHaveLength(1);
   }, 40_000);
@@ -252,7 +252,7 @@ describe('two merchants in one process', () => {
       merchants.flatMap((merchant) => Array.from({ length: 8 }, () => stack.paidOrder(merchant, 100))),
     );
     const refunds = await Promise.all(orders.map((order) => stack.refund(order, { amount: 1 })));
-    await Promise.all(refunds.map(({ id }) => stack.until(id, 'accepted', 60)));
+    await stack.untilAll(refunds, 'accepted', 60);
     const rows = (await Promise.all(merchants.map(requestsOf))).flat();
     expect(rows.length).toBeGreaterThan(24);
     for (const row of rows) expect([row['call'], row['cert_mch_id']]).toEqual([row['call'], row['mch_id']]);

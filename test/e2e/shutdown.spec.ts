@@ -1,4 +1,5 @@
-import { type Answer, type Instance, type Json, type Merchant, Stack, unique } from './support/stack.js';
+import type { Instance } from './support/instance.js';
+import { type Answer, type Json, type Merchant, Stack, unique } from './support/stack.js';
 
 /** The end of a process while callers wait for it. */
 let stack: Stack;

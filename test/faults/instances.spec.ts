@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fullestSecond, type Send, sendsOf } from '../e2e/support/sends.js';
-import { type Instance, type Json, type Merchant, type Order, Stack, unique } from '../e2e/support/stack.js';
+import type { Instance } from '../e2e/support/instance.js';
+import { type Json, type Merchant, type Order, Stack, unique } from '../e2e/support/stack.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { faultsOfBooks, settle } from './support/books.js';
 import { assertFired, Dice, SEED, sizeOf, summary } from './support/campaign.js';

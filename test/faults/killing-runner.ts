@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { freePort, type Instance, type Stack } from '../e2e/support/stack.js';
+import type { Instance } from '../e2e/support/instance.js';
+import { freePort, type Stack } from '../e2e/support/stack.js';
 import type { CrashAt, Runner } from './runner.js';
 
 const HOOK = new URL('crash-hook.mjs', import.meta.url).href;

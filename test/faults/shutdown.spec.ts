@@ -1,4 +1,5 @@
-import { type Instance, type Json, type Order, Stack } from '../e2e/support/stack.js';
+import type { Instance } from '../e2e/support/instance.js';
+import { type Json, type Order, Stack } from '../e2e/support/stack.js';
 import { faultsOfBooks, settle } from './support/books.js';
 import { assertFired, Dice, SEED, sizeOf, summary } from './support/campaign.js';
 import { Load } from './support/load.js';

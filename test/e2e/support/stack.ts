@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { Instance } from './instance.js';
 
 export type Json = Record<string, unknown>;
 
@@ -28,7 +29,6 @@ export interface Order {
 export type Refund = Json & { readonly id: string; readonly state: string; readonly out_refund_no: string };
 
 const BUILT = new URL('../../../dist/', import.meta.url).pathname;
-const START_TIMEOUT_MS = 20_000;
 /** The credentials beside the certificate that a merchant of each protocol is registered with, as the simulator hands them out. */
 const KINDS = {
   v2: ['api_v2_key'],
@@ -46,48 +46,6 @@ export function freePort(): Promise<number> {
       probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
     });
   });
-}
-
-/** One running process of the built service. */
-export class Instance {
-  log = '';
-
-  constructor(
-    readonly child: ChildProcess,
-    readonly url: string,
-  ) {
-    for (const stream of [child.stdout, child.stderr])
-      stream?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
-  }
-
-  async ready(): Promise<void> {
-    for (let waitedMs = 0; waitedMs < START_TIMEOUT_MS; waitedMs += 50) {
-      if (this.child.exitCode !== null) throw new Error(`the service ended:\n${this.log}`);
-      if ((await fetch(`${this.url}/health/ready`).catch(() => null))?.ok) return;
-      await sleep(50);
-    }
-    throw new Error(`the service is not ready:\n${this.log}`);
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
-  }
-
-  /** Ends it at once, as a power cut would. */
-  async kill(): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const ended = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.kill('SIGCONT');
-    this.child.kill('SIGKILL');
-    await ended;
-  }
-
-  /** Resident memory in MB. */
-  async rssMb(): Promise<number> {
-    const { readFile } = await import('node:fs/promises');
-    const status = await readFile(`/proc/${this.child.pid}/status`, 'utf8');
-    return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
-  }
 }
 
 /** The built service, the simulator and a database of their own, as processes; nothing is imported from either. */
@@ -174,8 +132,7 @@ export class Stack {
   inProcessUrl: string | null = null;
 
   get url(): string {
-    const alive = this.instances.find(({ child }) => child.exitCode === null && child.signalCode === null);
-    return this.inProcessUrl ?? alive?.url ?? '';
+    return this.inProcessUrl ?? this.instances.find(({ lives }) => lives)?.url ?? '';
   }
 
   async close(): Promise<void> {
@@ -293,6 +250,20 @@ export class Stack {
     throw new Error(
       `${id} is ${refund.state}, not ${wanted.join(' or ')}: ${JSON.stringify(refund['failure'])}\n${data.map((entry) => JSON.stringify(entry)).join('\n')}`,
     );
+  }
+
+  /** Waits until all of them are in this state; looks into the database, so that the looking is no load. Throws with those that are not. */
+  async untilAll(refunds: readonly Refund[], state: string, seconds = 30): Promise<void> {
+    const numbers = refunds.map(({ out_refund_no: number }) => number);
+    const others = async (): Promise<unknown[]> =>
+      (
+        await this.database.query(
+          'SELECT out_refund_no, state FROM refund WHERE out_refund_no = ANY($1) AND state <> $2',
+          [numbers, state],
+        )
+      ).rows as unknown[];
+    const left = await this.eventually(others, (rows) => rows.length === 0, seconds);
+    if (left.length > 0) throw new Error(`not ${state}: ${JSON.stringify(left.slice(0, 5))}`);
   }
 
   /** Reads until `done`; gives the last value either way, so that the expectation after it shows what is wrong. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setRoleTimeoutsOf } from '../../../src/database/migrations.js';
-import { type Instance, type Merchant, type Order, Stack } from '../../e2e/support/stack.js';
+import type { Instance } from '../../e2e/support/instance.js';
+import { type Merchant, type Order, Stack } from '../../e2e/support/stack.js';
 import { faultsOfBooks, settle } from './books.js';
 import { assertFired, sizeOf, summary } from './campaign.js';
 import { Load } from './load.js';
