@@ -34,11 +34,11 @@ export function moveMoney(
   to: RefundState,
   refundsPerOrderMax: number,
 ): boolean {
-  const leavesReleased = REFUND_STATES[refund.state].money === 'released' && REFUND_STATES[to].money !== 'released';
+  const wasReleased = REFUND_STATES[refund.state].money === 'released';
   const outside =
     REFUND_STATES[to].money !== 'released' &&
     (refund.source === 'external' ||
-      (leavesReleased ? !hasRoom(order, refund.amountFen, refundsPerOrderMax) : refund.bookedOutside));
+      (wasReleased ? !hasRoom(order, refund.amountFen, refundsPerOrderMax) : refund.bookedOutside));
   const before = shareOf(refund.state, refund.bookedOutside, refund.amountFen);
   const now = shareOf(to, outside, refund.amountFen);
   order.reservedFen += now.reservedFen - before.reservedFen;
