@@ -58,7 +58,7 @@ describe('send slots', () => {
       Array.from({ length: 10 }, () => true),
     );
     const gaps = slotsMs.slice(1).map((at, place) => at - (slotsMs[place] ?? 0));
-    for (const gap of gaps) expect(gap).toBeCloseTo(60_000 / 4900, 3);
+    for (const gap of gaps) expect(gap).toBeCloseTo(60_000 / 4800, 3);
   });
 });
 
