@@ -1,7 +1,9 @@
+import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fullestSecond, type Send, sendsOf } from '../e2e/support/sends.js';
 import type { Instance } from '../e2e/support/instance.js';
 import { type Json, type Merchant, type Order, Stack, unique } from '../e2e/support/stack.js';
+import { setRoleTimeoutsOf } from '../../src/database/migrations.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { faultsOfBooks, settle } from './support/books.js';
 import { assertFired, Dice, SEED, sizeOf, summary } from './support/campaign.js';
@@ -21,9 +23,14 @@ afterEach(() => stack.close());
 
 const begin = async (env: Readonly<Record<string, string>> = {}): Promise<void> => {
   stack = await Stack.withoutService(env);
+  // A stopped instance may hold a lock: the database takes it back after a while.
+  await setRoleTimeoutsOf(stack.databaseUrl);
 };
-const register = async (): Promise<void> => {
-  merchant = await stack.merchant({ simulator: { settle_after_ms: 100 }, service: { refund_notify: 'apply' } });
+const register = async (settleAfterMs = 100): Promise<void> => {
+  merchant = await stack.merchant({
+    simulator: { settle_after_ms: settleAfterMs },
+    service: { refund_notify: 'apply' },
+  });
 };
 const paidOrders = (count: number): Promise<Order[]> =>
   Promise.all(Array.from({ length: count }, () => stack.paidOrder(merchant, 1000)));
@@ -156,11 +163,13 @@ it(
   LIMIT_MS,
 );
 
-const BACKLOG = sizeOf({ ci: 450, long: 6000 });
+const BACKLOG = sizeOf({ ci: 450, long: 3000 });
 const BURST = sizeOf({ ci: 180, long: 600 });
-/** 30, 60 and 120 in a second, then all: what the start of a merchant costs. */
-const RAMP_MS = 4000;
+/** 30, 60 and 120 in a second, then all, over connections that are opened meanwhile: what the start of a merchant costs. */
+const RAMP_MS = 6000;
 const FAILING_MS = 4000;
+/** Longer than all is sent. */
+const SETTLE_LATER_S = 600;
 
 /** Sends per second from the end of the ramp to the last one before `untilMs`. */
 function rateOf(sends: readonly Send[], untilMs: number): number {
@@ -175,27 +184,25 @@ it(
   async () => {
     await begin();
     await stack.control('POST', '/limits', { latency_ms: LATENCY_MS });
-    await stack.addInstance();
-    await stack.addInstance();
-    await register();
-    const orders: Order[] = [];
-    while (orders.length < BACKLOG) orders.push(...(await paidOrders(50)));
+    await stack.addInstance({ ROLE: 'api' });
+    // So that it notes a request when it arrives, on a busy machine too; without the right to say so it takes its turn.
+    if (process.getuid?.() === 0) setPriority(stack.simulatorProcess.pid ?? 0, -20);
+    await register(SETTLE_LATER_S * 1000);
     const asked: Asked[] = [];
-    const asking = async (): Promise<void> => {
-      for (let first = 0; first < orders.length; first += 50)
-        asked.push(...(await askEach(orders.slice(first, first + 50), 'B')));
-    };
-    const all = asking();
-    const atFullSpeed = await stack.eventually(
-      () => sendsOf(stack),
-      (sends) => sends.length >= BACKLOG - BURST,
-      BACKLOG / 10,
+    while (asked.length < BACKLOG) asked.push(...(await askEach(await paidOrders(50), 'B')));
+    // All is asked for before, and settled after: a WeChat with its hands full would note when it had time, not when it was asked.
+    await Promise.all([stack.addInstance({ ROLE: 'worker' }), stack.addInstance({ ROLE: 'worker' })]);
+    // WeChat is not asked meanwhile: telling its ledger would keep it from its work.
+    const sent = async (): Promise<number> =>
+      Number((await stack.database.query<Json>('SELECT count(first_sent_at) FROM refund')).rows[0]?.['count']);
+    expect(await stack.eventually(sent, (count) => count >= BACKLOG - BURST, BACKLOG / 10)).toBeGreaterThanOrEqual(
+      BACKLOG - BURST,
     );
-    expect(atFullSpeed.length).toBeGreaterThanOrEqual(BACKLOG - BURST);
     await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'BIZERR_NEED_RETRY', times: null });
     await sleep(FAILING_MS);
     await stack.control('DELETE', '/faults');
-    await all;
+    await stack.control('POST', '/merchants', { mch_id: merchant.mchId, settle_after_ms: 100 });
+    await stack.control('POST', '/clock', { advance_s: SETTLE_LATER_S });
     await settle(stack, STEP_SECONDS);
     const sends = await sendsOf(stack);
     const failing = sends.filter((send) => send.failing);

@@ -9,7 +9,7 @@ import { Load } from './support/load.js';
 const ROUNDS = sizeOf({ ci: 1, long: 10 });
 const LIMIT_MS = sizeOf({ ci: 90_000, long: 900_000 });
 const PER_SECOND = 40;
-const ORDERS = 25;
+const ORDERS = sizeOf({ ci: 25, long: 100 });
 /** The longest ends after the deadline of a call, 15 s. */
 const HARM_MS = sizeOf({ ci: 1500, long: 17_000 });
 const STEP_SECONDS = 400;

@@ -51,13 +51,15 @@ export function freePort(): Promise<number> {
 /** The built service, the simulator and a database of their own, as processes; nothing is imported from either. */
 export class Stack {
   readonly instances: Instance[] = [];
+  /** Where a service that runs in the test's own process listens; it goes before the instances. */
+  inProcessUrl: string | null = null;
   readonly adminKey = `admin_${randomBytes(24).toString('hex')}`;
   private readonly masterKey = randomBytes(32).toString('base64');
 
   private constructor(
     readonly databaseUrl: string,
     readonly database: pg.Pool,
-    private readonly simulatorProcess: ChildProcess,
+    readonly simulatorProcess: ChildProcess,
     readonly ports: { readonly simulator: number; readonly control: number; readonly ca: string },
     private readonly env: Readonly<Record<string, string>>,
   ) {}
@@ -127,9 +129,6 @@ export class Stack {
     await instance.ready();
     return instance;
   }
-
-  /** Where a service that runs in the test's own process listens; it goes before the instances. */
-  inProcessUrl: string | null = null;
 
   get url(): string {
     return this.inProcessUrl ?? this.instances.find(({ lives }) => lives)?.url ?? '';
