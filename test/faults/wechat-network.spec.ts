@@ -20,7 +20,7 @@ const toxics = (): Toxic[] => [
   { kind: 'latency', ms: 200 + dice.below(800) },
   { kind: 'down' },
   { kind: 'reset' },
-  { kind: 'cut', afterBytes: dice.below(3000) },
+  { kind: 'cut', afterBytes: dice.below(600) },
   { kind: 'black_hole' },
 ];
 
