@@ -1,7 +1,6 @@
-import { loadDatabaseUrl } from '../config/database-url.js';
-import { startEmbeddedPostgres } from '../database/embedded-postgres.js';
 import { migrateDown, migrateUp, migrationStatus } from '../database/migrations.js';
 import { type Command, type CommandContext, EXIT_CODES, type Outcome } from './command.js';
+import { withDatabase } from './database.js';
 
 type Work = (url: string, context: CommandContext) => Promise<Outcome>;
 
@@ -34,12 +33,7 @@ const down: Work = async (url) => {
 function command(work: Work): Command {
   return {
     options: {},
-    run: async (_values, context) => {
-      const url = loadDatabaseUrl(context.environment);
-      if (url !== null) return work(url, context);
-      const embedded = await startEmbeddedPostgres('.data', { log: context.progress });
-      return work(embedded.url, context).finally(() => embedded.stop());
-    },
+    run: (_values, context) => withDatabase(context, (url) => work(url, context)),
   };
 }
 

@@ -57,6 +57,15 @@ const COMMANDS: ReadonlyMap<string, Entry> = new Map([
     },
   ],
   [
+    'archive',
+    {
+      summary:
+        'move the history of orders at rest for so many days (400) out of the tables that every request writes; nothing is deleted',
+      usage: '[--older-than-days <n>]',
+      load: async () => (await import('./archive.js')).archiveCommand,
+    },
+  ],
+  [
     'master-key rotate',
     {
       summary:

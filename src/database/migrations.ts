@@ -42,6 +42,12 @@ export async function pendingMigrations(url: string): Promise<string[]> {
   return missingOf(await migrationStatus(url));
 }
 
+/** Throws an Error that names them while migrations are missing. */
+export async function refuseBehind(url: string): Promise<void> {
+  const missing = await pendingMigrations(url);
+  if (missing.length > 0) throw new Error(`the schema lacks ${missing.join(', ')}: run npm run migrate`);
+}
+
 /**
  * Applies what is missing, each migration in a transaction of its own under one lock, then sets the role's timeouts; gives
  * the versions applied. `notice` (the log, unless given) hears when the role may not set them. A failed migration leaves nothing of itself.

@@ -3,7 +3,7 @@ import { log } from '../common/log.js';
 import type { Settings } from '../config/settings.js';
 import { dataSourceOptions } from './data-source.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
-import { migrateUp, pendingMigrations } from './migrations.js';
+import { migrateUp, refuseBehind } from './migrations.js';
 import { behindPooler, POOLER_ADVICE } from './pooler.js';
 import { UnitOfWork } from './unit-of-work.js';
 
@@ -18,8 +18,7 @@ export interface OpenDatabase {
 /** The database to work on: the operator's, which must be migrated (else an Error says so), or an embedded one, which is migrated here. */
 export async function openDatabase(settings: Settings): Promise<OpenDatabase> {
   if (settings.databaseUrl !== null) {
-    const missing = await pendingMigrations(settings.databaseUrl);
-    if (missing.length > 0) throw new Error(`the schema lacks ${missing.join(', ')}: run npm run migrate`);
+    await refuseBehind(settings.databaseUrl);
     if (settings.databaseNamedStatements && (await behindPooler(settings.databaseUrl)))
       log.warn(`a pooler stands before the database: ${POOLER_ADVICE}`);
     return { url: settings.databaseUrl, embedded: false, stop: () => Promise.resolve() };

@@ -42,7 +42,7 @@ const REFUND_OF_NUMBER_SQL = 'SELECT id, order_id FROM refund WHERE mch_id = $1 
 const NOTE_SQL = `
   UPDATE notification SET result = $2, reason = $3, refund_id = coalesce($4, refund_id), order_id = coalesce($5, order_id),
     query_step = 0, next_query_at = CASE WHEN $6::boolean THEN (SELECT tuikuan_now()) END
-  WHERE id = $1`;
+  WHERE id = $1 RETURNING id`;
 
 /** Reads the inbox, and works on a notice once more. */
 @Injectable()
@@ -56,9 +56,10 @@ export class Inbox {
 
   /** AppError notification_not_found. */
   async get(id: string): Promise<NotificationRow> {
-    const rows = await this.uow.query<NotificationRow>(`SELECT ${COLUMNS} FROM notification WHERE id = $1`, [
-      uuidOf('notification', id),
-    ]);
+    const rows = await this.uow.query<NotificationRow>(
+      `SELECT ${COLUMNS} FROM with_archive.notification WHERE id = $1`,
+      [uuidOf('notification', id)],
+    );
     if (!rows[0]) throw new AppError('notification_not_found', `There is no notification ${id}.`);
     return rows[0];
   }
@@ -107,7 +108,8 @@ export class Inbox {
 
   /**
    * Works on a stored notice as if it came now, but books no refund by it, since it may be older than what was learned meanwhile: a
-   * refund notice wakes a query; a payment notice, which is signed and stays true, is booked. No caller: the service itself.
+   * refund notice wakes a query; a payment notice, which is signed and stays true, is booked. No caller: the service itself. AppError
+   * notification_not_found, or invalid_state for one in the archive.
    */
   async reprocess(caller: Caller | null, id: string): Promise<NotificationRow> {
     const row = await this.get(id);
@@ -179,7 +181,16 @@ interface Note {
 }
 
 async function note(tx: EntityManager, caller: Caller | null, row: NotificationRow, now: Note): Promise<void> {
-  await tx.query(NOTE_SQL, [row.id, now.result, now.reason, now.refundId, now.orderId, now.lookUp]);
+  const [noted] = await tx.query<[unknown[], number]>(NOTE_SQL, [
+    row.id,
+    now.result,
+    now.reason,
+    now.refundId,
+    now.orderId,
+    now.lookUp,
+  ]);
+  if (noted.length === 0)
+    throw new AppError('invalid_state', 'The notification is archived: sync its refund or order instead.');
   if (!caller) return;
   const { result, reason } = row;
   await record(tx, caller, {

@@ -8,7 +8,7 @@ export const FIND_SQL = `
   SELECT (SELECT tuikuan_now()) AS now, d.id AS earlier, m.order_id, m.refund_id, m.source, m.api_version
   FROM jsonb_to_recordset($1::jsonb) AS a(place integer, mch_id text, kind text, dedupe_key text, out_refund_no text, out_trade_no text)
     LEFT JOIN LATERAL (
-      SELECT id FROM notification n WHERE n.mch_id = a.mch_id AND n.kind = a.kind AND n.dedupe_key = a.dedupe_key LIMIT 1) d ON true
+      SELECT id FROM with_archive.notification n WHERE n.mch_id = a.mch_id AND n.kind = a.kind AND n.dedupe_key = a.dedupe_key LIMIT 1) d ON true
     LEFT JOIN LATERAL (
       SELECT r.order_id, r.id AS refund_id, r.source, r.api_version FROM refund r
       WHERE r.mch_id = a.mch_id AND r.out_refund_no = a.out_refund_no
@@ -59,10 +59,12 @@ export interface NewNotification {
   readonly content: string;
 }
 
-/** Counts another delivery of notices ($1) that are stored. */
+/** Counts another delivery of notices ($1) that are stored, in the archive too. */
 export const COUNT_SQL = `
-  UPDATE notification n SET deliveries = n.deliveries + 1, last_received_at = c.now FROM (SELECT tuikuan_now() AS now) c
-  WHERE n.id = ANY($1::uuid[])`;
+  WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
+  archived AS (
+    UPDATE archive.notification n SET deliveries = n.deliveries + 1, last_received_at = c.now FROM clock c WHERE n.id = ANY($1::uuid[]))
+  UPDATE notification n SET deliveries = n.deliveries + 1, last_received_at = c.now FROM clock c WHERE n.id = ANY($1::uuid[])`;
 
 /** A notice as {@link FIND_SQL} asks about it. */
 export function askedOf(notice: OpenedNotice, place: number): Readonly<Record<string, unknown>> {

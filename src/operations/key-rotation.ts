@@ -49,14 +49,14 @@ export const SEALED_TABLES: readonly SealedTable[] = [
       WHERE t.endpoint_id = split_part(v.key, ' ', 1)::uuid AND t.version = split_part(v.key, ' ', 2)::integer AND t.sealed = v.old
       RETURNING 1`,
   },
-  {
-    table: 'notification',
-    read: `SELECT id::text AS key, kek_id, content AS sealed, mch_id, 'notification' AS kind, id::text AS version FROM notification
+  ...['notification', 'archive.notification'].map((table) => ({
+    table,
+    read: `SELECT id::text AS key, kek_id, content AS sealed, mch_id, 'notification' AS kind, id::text AS version FROM ${table}
       WHERE id > coalesce($1, '00000000-0000-0000-0000-000000000000')::uuid ORDER BY id LIMIT $2`,
-    write: `UPDATE notification t SET kek_id = $3, content = v.fresh
+    write: `UPDATE ${table} t SET kek_id = $3, content = v.fresh
       FROM unnest($1::text[], $2::bytea[], $4::bytea[]) AS v(key, old, fresh) WHERE t.id = v.key::uuid AND t.content = v.old
       RETURNING 1`,
-  },
+  })),
 ];
 
 /** How far a rotation is, or what it came to, for one table. */

@@ -9,6 +9,7 @@ import { Refund } from './refund.entity.js';
   `kind IN ('refund', 'refund_query', 'prepay', 'order_query', 'order_close', 'abnormal_refund')`,
 )
 @Index('gateway_call_refund_idx', ['refundId', 'intentAt'], { where: 'refund_id IS NOT NULL' })
+@Index('gateway_call_order_idx', ['orderId'], { where: 'refund_id IS NULL' })
 @ForeignKey(() => Refund, ['refundId'], ['id'], { name: 'gateway_call_refund_id_fkey' })
 @ForeignKey(() => PaymentOrder, ['orderId'], ['id'], { name: 'gateway_call_order_id_fkey' })
 export class GatewayCall {

@@ -65,17 +65,18 @@ interface DeliveryRow {
   readonly latency: string;
 }
 
-const EVENTS_SQL = 'SELECT * FROM refund_event WHERE refund_id = $1 ORDER BY seq';
+const EVENTS_SQL = 'SELECT * FROM with_archive.refund_event WHERE refund_id = $1 ORDER BY seq';
 const CALLS_SQL = `
-  SELECT id, kind, api_version, intent_at, duration_ms, outcome, code, message FROM gateway_call
+  SELECT id, kind, api_version, intent_at, duration_ms, outcome, code, message FROM with_archive.gateway_call
   WHERE refund_id = $1 ORDER BY intent_at`;
 const NOTICES_SQL = `
-  SELECT id, received_at, deliveries, version, status, result, reason FROM notification WHERE refund_id = $1 ORDER BY id`;
+  SELECT id, received_at, deliveries, version, status, result, reason FROM with_archive.notification
+  WHERE refund_id = $1 ORDER BY id`;
 /** Every try to tell of the refund; $2 the caller's apps, who sees endpoints that are bound to none but these. */
 const DELIVERIES_SQL = `
   SELECT a.at, a.result, a.latency, d.id AS delivery_id, d.endpoint_id, v.id AS event_id, v.type
-  FROM outgoing_event v JOIN webhook_delivery d ON d.event_id = v.id JOIN webhook_endpoint e ON e.id = d.endpoint_id
-    JOIN webhook_attempt a ON a.delivery_id = d.id
+  FROM with_archive.outgoing_event v JOIN with_archive.webhook_delivery d ON d.event_id = v.id
+    JOIN webhook_endpoint e ON e.id = d.endpoint_id JOIN with_archive.webhook_attempt a ON a.delivery_id = d.id
   WHERE v.subject_id = $1 AND ($2::text[] IS NULL OR e.appids <@ $2) ORDER BY a.at`;
 
 /**

@@ -196,7 +196,7 @@ describe('master-key rotate', () => {
     expect([run.code, jsonOf(run)]).toMatchObject([0, { active: 'next', removable: ['old'], in_use: {} }]);
     const again = await tuikuan(['master-key', 'rotate', '--json'], rotating);
     const { tables } = jsonOf(again) as { tables: { resealed: number }[] };
-    expect(tables.map(({ resealed }) => resealed)).toEqual([0, 0, 0]);
+    expect(tables.map(({ resealed }) => resealed)).toEqual([0, 0, 0, 0]);
     await stack.addInstance({ MASTER_KEYS: `next:${KEYS.next}`, MASTER_KEY_ACTIVE: 'next' });
     await stack.instances[1]?.kill();
     const refund = await stack.refund(order, { amount: 1, out_refund_no: `R${unique()}` });
@@ -205,5 +205,5 @@ describe('master-key rotate', () => {
     const { data: before } = (await stack.ok('GET', '/v1/notifications?limit=100')) as { data: Json[] };
     expect(before.length).toBeGreaterThanOrEqual(3);
     expect(await stack.ok('POST', `/v1/webhook_endpoints/${String(endpoint['id'])}/rotate_secret`)).toBeDefined();
-  }, 60_000);
+  });
 });

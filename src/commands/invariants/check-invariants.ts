@@ -1,9 +1,8 @@
 import { systemClock } from '../../common/clock.js';
-import { loadDatabaseUrl } from '../../config/database-url.js';
 import { loadSettings } from '../../config/settings.js';
-import { startEmbeddedPostgres } from '../../database/embedded-postgres.js';
 import { readOnly } from '../../database/read-only.js';
-import { type Command, type CommandContext, EXIT_CODES, type Outcome, textOf } from '../command.js';
+import { type Command, EXIT_CODES, type Outcome, textOf } from '../command.js';
+import { withDatabase } from '../database.js';
 import { AGAINST_WECHAT, SETTLED_WITH_WECHAT } from './against-wechat.js';
 import { HISTORY } from './history.js';
 import { type Finding, findingsOf, type Invariant } from './invariant.js';
@@ -47,6 +46,10 @@ export async function checkInvariants(
   return readOnly(
     url,
     async (connection) => {
+      // The views over table and archive stand before the tables.
+      await connection.query(
+        `SELECT set_config('search_path', 'with_archive, ' || current_setting('search_path'), true)`,
+      );
       if (ledger !== null) await fillLedgerTables((sql, parameters) => connection.query(sql, parameters), ledger);
       return { invariants, findings: await findingsOf((sql) => connection.query(sql), invariants) };
     },
@@ -72,13 +75,6 @@ export const checkInvariantsCommand: Command = {
     return outcomeOf(checked, Math.round(systemClock.monotonicMs() - startMs));
   },
 };
-
-async function withDatabase<T>(context: CommandContext, work: (url: string) => Promise<T>): Promise<T> {
-  const url = loadDatabaseUrl(context.environment);
-  if (url !== null) return work(url);
-  const embedded = await startEmbeddedPostgres('.data', { log: context.progress });
-  return work(embedded.url).finally(() => embedded.stop());
-}
 
 function outcomeOf({ invariants, findings }: Checked, tookMs: number): Outcome {
   const checks = invariants.map(({ name }) => {

@@ -9,7 +9,14 @@ const run = promisify(execFile);
 const CLI = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 /** In their order; every migration is one more line here. */
-const VERSIONS = ['0001-first-schema', '0002-outgoing-events', '0004-warnings', '0005-audit-log', '0006-list-indexes'];
+const VERSIONS = [
+  '0001-first-schema',
+  '0002-outgoing-events',
+  '0004-warnings',
+  '0005-audit-log',
+  '0006-list-indexes',
+  '0007-archive',
+];
 /** What the tool prints of all of them. */
 const each = (word: string, versions = VERSIONS): string => versions.map((version) => `${word} ${version}\n`).join('');
 
@@ -30,15 +37,17 @@ async function rows<T extends object>(sql: string, at = url): Promise<T[]> {
   }
 }
 
-/** Everything that a person or a migration can name in the schema. */
+/** The schemas of ours. */
+const OURS = `IN ('public', 'archive', 'with_archive')`;
+/** Everything that a person or a migration can name in them. */
 const NAMES_SQL = `
-  SELECT 'column' AS kind, format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default) AS name
-    FROM information_schema.columns WHERE table_schema = 'public'
-  UNION ALL SELECT 'constraint', pg_get_constraintdef(oid) || conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-  UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname = 'public'
-  UNION ALL SELECT 'function', pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+  SELECT 'column' AS kind, format('%s.%s.%s %s %s %s', table_schema, table_name, column_name, data_type, is_nullable, column_default) AS name
+    FROM information_schema.columns WHERE table_schema ${OURS}
+  UNION ALL SELECT 'constraint', pg_get_constraintdef(oid) || conname FROM pg_constraint WHERE connamespace::regnamespace::text ${OURS}
+  UNION ALL SELECT 'index', indexdef FROM pg_indexes WHERE schemaname ${OURS}
+  UNION ALL SELECT 'function', pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace::regnamespace::text ${OURS}
   UNION ALL SELECT 'trigger', pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
-    WHERE NOT tgisinternal AND relnamespace = 'public'::regnamespace
+    WHERE NOT tgisinternal AND relnamespace::regnamespace::text ${OURS}
   ORDER BY 1, 2`;
 
 /** What `npm run migrate` does with these words. */
@@ -62,7 +71,7 @@ describe('migrations', () => {
     const schema = await rows(NAMES_SQL);
     expect(await downToNothing()).toEqual(versions);
     expect(
-      await rows(`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`),
+      await rows(`SELECT relname FROM pg_class WHERE relnamespace::regnamespace::text ${OURS} AND relkind = 'r'`),
     ).toEqual([{ relname: 'schema_migration' }]);
     expect(await rows(`SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace`)).toEqual([]);
     expect(await migrateUp(url)).toEqual(versions);

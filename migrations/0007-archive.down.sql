@@ -1,0 +1,22 @@
+INSERT INTO refund_event SELECT * FROM archive.refund_event;
+INSERT INTO gateway_call SELECT * FROM archive.gateway_call;
+INSERT INTO notification SELECT * FROM archive.notification;
+INSERT INTO outgoing_event SELECT * FROM archive.outgoing_event;
+INSERT INTO webhook_delivery SELECT * FROM archive.webhook_delivery;
+INSERT INTO webhook_attempt SELECT * FROM archive.webhook_attempt;
+DROP SCHEMA with_archive CASCADE;
+DROP SCHEMA archive CASCADE;
+DROP INDEX gateway_call_order_idx;
+
+DROP TRIGGER refund_event_kept ON refund_event;
+DROP TRIGGER refund_event_append_only ON refund_event;
+CREATE TRIGGER refund_event_append_only BEFORE UPDATE OR DELETE ON refund_event FOR EACH ROW EXECUTE FUNCTION append_only();
+DROP TRIGGER gateway_call_kept ON gateway_call;
+DROP TRIGGER notification_kept ON notification;
+DROP TRIGGER outgoing_event_kept ON outgoing_event;
+CREATE TRIGGER outgoing_event_no_delete BEFORE DELETE ON outgoing_event FOR EACH ROW EXECUTE FUNCTION append_only();
+DROP TRIGGER webhook_delivery_kept ON webhook_delivery;
+DROP TRIGGER webhook_attempt_kept ON webhook_attempt;
+DROP TRIGGER webhook_attempt_append_only ON webhook_attempt;
+CREATE TRIGGER webhook_attempt_append_only BEFORE UPDATE OR DELETE ON webhook_attempt FOR EACH ROW EXECUTE FUNCTION append_only();
+DROP FUNCTION kept_in_archive();
