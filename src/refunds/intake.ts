@@ -6,6 +6,8 @@ import { REFUND_COLUMNS } from './refund.view.js';
 export interface IntakeRow {
   readonly id: string;
   readonly order_id: string;
+  /** The mini-programs whose orders the caller may refund; null: all. */
+  readonly appids: readonly string[] | null;
   readonly out_refund_no: string;
   readonly amount_fen: Fen | null;
   readonly idempotency_key: string | null;
@@ -27,20 +29,21 @@ export interface IntakeRow {
 /**
  * Reserves, inserts and writes the first event, ours and the outgoing one, and the row of the audit log, in one statement. The order's row lock and the guard of its UPDATE are the check,
  * so no two requests can both pass it. It takes a list with at most one refund per order and answers the refunds it made: one whose number or key stands for a
- * refund already, or whose order is not paid, out of its window, out of money or out of refunds, is left out. A number or key that
+ * refund already, or whose order is not the caller's, not of an enabled merchant, not paid, out of its window, out of money or out of refunds, is left out. A number or key that
  * another session commits meanwhile raises 23505, and nothing of the list is stored. $1 the list, $2 refunds per order, $3 window in days.
  */
 const intakeSql = (lock: 'FOR NO KEY UPDATE OF p' | 'FOR NO KEY UPDATE OF p SKIP LOCKED'): string => `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   asked AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::jsonb) AS v(id uuid, order_id uuid, out_refund_no text, amount_fen bigint,
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS v(id uuid, order_id uuid, appids text[], out_refund_no text, amount_fen bigint,
       idempotency_key text, request_digest text, reason text, items jsonb, funds_account text, note text, metadata jsonb,
       created_by text, replaces uuid, action text, address text, request_id text)),
   locked AS MATERIALIZED (
     SELECT a.id, p.id AS order_id,
       coalesce(a.amount_fen, p.paid_fen - p.reserved_fen - p.refunded_fen - p.outside_fen) AS take_fen
-    FROM asked a JOIN payment_order p ON p.id = a.order_id
-    WHERE NOT EXISTS (SELECT 1 FROM refund k WHERE k.mch_id = p.mch_id AND k.out_refund_no = a.out_refund_no)
+    FROM asked a JOIN payment_order p ON p.id = a.order_id JOIN merchant m ON m.mch_id = p.mch_id
+    WHERE m.enabled AND (a.appids IS NULL OR p.appid = ANY(a.appids))
+      AND NOT EXISTS (SELECT 1 FROM refund k WHERE k.mch_id = p.mch_id AND k.out_refund_no = a.out_refund_no)
       AND NOT EXISTS (SELECT 1 FROM refund k WHERE k.mch_id = p.mch_id AND k.appid = p.appid AND k.idempotency_key = a.idempotency_key)
     ORDER BY p.id ${lock}),
   reserved AS (

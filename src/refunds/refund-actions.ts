@@ -223,6 +223,7 @@ export class RefundActions {
     const row: IntakeRow = {
       id,
       order_id: closed.order_id,
+      appids: null,
       out_refund_no: publicId('refund', id),
       amount_fen: Number(closed.amount_fen),
       idempotency_key: null,

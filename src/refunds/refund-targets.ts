@@ -9,12 +9,11 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 
 const BATCH_MAX = 100;
 
-/** The order a refund is asked for, with what the intake must know of its merchant. */
+/** The order a refund is asked for. */
 export interface RefundTarget {
   readonly id: string;
   readonly mch_id: string;
   readonly appid: string;
-  readonly enabled: boolean;
 }
 
 /** How a caller names the order. */
@@ -28,7 +27,7 @@ export interface TargetNames {
 
 /** The orders that each of a list of names and apps leaves; every kind of name has the plan of its index. $1 the list. */
 const FIND_SQL = `
-  SELECT a.place, o.id, o.mch_id, o.appid, m.enabled
+  SELECT a.place, o.id, o.mch_id, o.appid
   FROM jsonb_to_recordset($1::jsonb) AS a(place integer, id uuid, out_trade_no text, transaction_id text, mch_id text, appid text,
       appids text[])
     CROSS JOIN LATERAL (
@@ -37,7 +36,6 @@ const FIND_SQL = `
       SELECT id, mch_id, appid FROM payment_order WHERE out_trade_no = a.out_trade_no
       UNION ALL
       SELECT id, mch_id, appid FROM payment_order WHERE transaction_id = a.transaction_id) o
-    JOIN merchant m ON m.mch_id = o.mch_id
   WHERE (a.mch_id IS NULL OR o.mch_id = a.mch_id) AND (a.appid IS NULL OR o.appid = a.appid)
     AND (a.appids IS NULL OR o.appid = ANY(a.appids))`;
 
@@ -52,11 +50,14 @@ interface NamesRow {
 }
 
 const ROOM_SQL = `
-  SELECT status, refund_count, (paid_fen - reserved_fen - refunded_fen - outside_fen)::text AS left_fen,
-    (SELECT tuikuan_now()) >= paid_at + make_interval(days => $2) AS expired
-  FROM payment_order WHERE id = $1`;
+  SELECT o.mch_id, m.enabled, o.status, o.refund_count,
+    (o.paid_fen - o.reserved_fen - o.refunded_fen - o.outside_fen)::text AS left_fen,
+    (SELECT tuikuan_now()) >= o.paid_at + make_interval(days => $2) AS expired
+  FROM payment_order o JOIN merchant m ON m.mch_id = o.mch_id WHERE o.id = $1`;
 
 interface Room {
+  readonly mch_id: string;
+  readonly enabled: boolean;
   readonly status: 'created' | 'paid' | 'closed';
   readonly refund_count: number;
   readonly left_fen: string;
@@ -112,6 +113,7 @@ export class RefundTargets {
   async refusal(orderId: string, amountFen: Fen | null): Promise<AppError | null> {
     const { refundWindowDays, refundsPerOrderMax } = this.settings;
     const [room] = await this.uow.query<Room>(ROOM_SQL, [orderId, refundWindowDays]);
+    if (room?.enabled === false) return new AppError('merchant_disabled', `Merchant ${room.mch_id} is disabled.`);
     if (!room || room.status !== 'paid') return new AppError('order_not_paid', 'The order is not paid.');
     if (room.expired) {
       return new AppError('refund_window_expired', `The order was paid more than ${refundWindowDays} days ago.`);

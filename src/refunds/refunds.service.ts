@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import type { Fen } from '../common/fen.js';
-import { newUuid, publicId } from '../common/ids.js';
+import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { requestDigest } from '../common/request-digest.js';
 import { Settings } from '../config/settings.js';
@@ -69,14 +69,13 @@ export class RefundsService {
     if (wish.out_refund_no === undefined && idempotencyKey === null) {
       throw new AppError('idempotency_key_required', 'The request names neither out_refund_no nor an Idempotency-Key.');
     }
-    const target = await this.targets.find(caller, wish);
+    const { id: orderId } = orderOf(wish) ?? (await this.targets.find(caller, wish));
+    const row = intakeRowOf(wish, { orderId, idempotencyKey, caller });
     const names = [wish.out_refund_no, idempotencyKey]
-      .map((name, place) =>
-        name === undefined || name === null ? null : `${target.mch_id}/${place === 0 ? '' : target.appid}/${name}`,
-      )
+      .map((name, place) => (name === undefined || name === null ? null : `${orderId}/${place}/${name}`))
       .filter((name) => name !== null);
     await this.waitForTwin(names);
-    const work = this.reserveOrReplay(caller, wish, idempotencyKey, target);
+    const work = this.reserveOrReplay(caller, wish, row);
     for (const name of names) this.underWay.set(name, work);
     try {
       return await work;
@@ -93,25 +92,13 @@ export class RefundsService {
     throw new AppError('idempotency_key_in_use', 'The same refund is being asked for by another request.');
   }
 
-  private async reserveOrReplay(
-    caller: Caller,
-    wish: RefundWish,
-    idempotencyKey: string | null,
-    target: RefundTarget,
-  ): Promise<Requested> {
-    const digest = digestOf(wish, target.id);
-    const known = async (): Promise<Requested | null> => this.replay(target, wish, idempotencyKey, digest);
-    if (!target.enabled) {
-      const replayed = await known();
-      if (replayed) return replayed;
-      throw new AppError('merchant_disabled', `Merchant ${target.mch_id} is disabled.`);
-    }
-    const row = intakeRowOf(wish, { target, idempotencyKey, digest, caller });
-    return (
-      (await this.reserve(() => this.intake.ask(row))) ??
-      (await known()) ??
-      (await this.reserveOrExplain(target, row, known))
-    );
+  /** What the statement of the intake leaves out is looked at on the slow path, which begins with whose order it is. */
+  private async reserveOrReplay(caller: Caller, wish: RefundWish, row: IntakeRow): Promise<Requested> {
+    const reserved = await this.reserve(() => this.intake.ask(row));
+    if (reserved) return reserved;
+    const target = await this.targets.find(caller, wish);
+    const known = (): Promise<Requested | null> => this.replay(target, wish, row);
+    return (await known()) ?? (await this.reserveOrExplain(row, known));
   }
 
   /** Null when the order did not allow it or was held, or the number or key exists; the slow path says which. */
@@ -146,8 +133,7 @@ export class RefundsService {
   private async replay(
     target: RefundTarget,
     wish: RefundWish,
-    idempotencyKey: string | null,
-    digest: string,
+    { idempotency_key: idempotencyKey, request_digest: digest }: IntakeRow,
   ): Promise<Requested | null> {
     const rows = await this.uow.query<RefundRow>(REPLAY_SQL, [
       target.mch_id,
@@ -168,12 +154,8 @@ export class RefundsService {
   }
 
   /** Says why the guard refused; where nothing speaks against it, waits for the order and reserves by itself. */
-  private async reserveOrExplain(
-    target: RefundTarget,
-    row: IntakeRow,
-    known: () => Promise<Requested | null>,
-  ): Promise<Requested> {
-    const refusal = (): Promise<AppError | null> => this.targets.refusal(target.id, row.amount_fen);
+  private async reserveOrExplain(row: IntakeRow, known: () => Promise<Requested | null>): Promise<Requested> {
+    const refusal = (): Promise<AppError | null> => this.targets.refusal(row.order_id, row.amount_fen);
     const refused = await refusal();
     if (refused) throw refused;
     const requested = (await this.reserve(async () => (await this.insert([row]))[0])) ?? (await known());
@@ -183,23 +165,27 @@ export class RefundsService {
   }
 }
 
+/** The order, where its id alone names it: then nothing need be looked up. Whether it exists, the statement of the intake sees. */
+function orderOf(wish: RefundWish): { readonly id: string } | null {
+  const { order, out_trade_no: number, transaction_id: transaction, mch_id: mchId, appid } = wish;
+  const alone = [number, transaction, mchId, appid].every((name) => name === undefined);
+  const id = order === undefined || !alone ? null : uuidOf('order', order);
+  return id === null ? null : { id };
+}
+
 function intakeRowOf(
   wish: RefundWish,
-  of: {
-    readonly target: RefundTarget;
-    readonly idempotencyKey: string | null;
-    readonly digest: string;
-    readonly caller: Caller;
-  },
+  of: { readonly orderId: string; readonly idempotencyKey: string | null; readonly caller: Caller },
 ): IntakeRow {
   const id = newUuid();
   return {
     id,
-    order_id: of.target.id,
+    order_id: of.orderId,
+    appids: of.caller.appids,
     out_refund_no: wish.out_refund_no ?? publicId('refund', id),
     amount_fen: wish.amount ?? null,
     idempotency_key: of.idempotencyKey,
-    request_digest: of.digest,
+    request_digest: digestOf(wish, of.orderId),
     reason: wish.reason ?? null,
     items: wish.items ?? null,
     funds_account: wish.funds_account ?? null,
