@@ -90,6 +90,8 @@ export interface SendBooking extends Booking {
   readonly written: boolean;
   /** True when nothing had been sent before this claim. */
   readonly firstSend: boolean;
+  /** When its turn had come; whoever missed a slot keeps it. */
+  readonly dueAt: Date;
 }
 
 /** A query that ended without proof. `found` null: WeChat gave no usable answer. */

@@ -23,6 +23,8 @@ export interface Claimed {
   readonly fundsAccount: string | null;
   readonly inDoubtBefore: Date | null;
   readonly firstSend: boolean;
+  /** When its turn came; its place in the queue. */
+  readonly dueAt: Date;
   readonly slotMs: number;
 }
 
@@ -54,6 +56,7 @@ interface ClaimRow {
   readonly funds_account: string | null;
   readonly in_doubt_before: Date | null;
   readonly first_send: boolean;
+  readonly due_at: Date;
   readonly old_order: boolean;
   readonly now: Date;
 }
@@ -67,7 +70,7 @@ interface ClaimRow {
 const CLAIM_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   due AS MATERIALIZED (
-    SELECT r.id, r.order_id, r.state, r.in_doubt_since, r.first_sent_at IS NULL AS first_send, gen_random_uuid() AS call_id,
+    SELECT r.id, r.order_id, r.state, r.in_doubt_since, r.first_sent_at IS NULL AS first_send, r.next_attempt_at AS due_at, gen_random_uuid() AS call_id,
       m.api_version AS merchant_version, o.out_trade_no, o.paid_fen, o.paid_at < c.now - interval '1 month' AS old_order,
       r.first_sent_at IS NULL AND c.now >= o.paid_at + make_interval(days => $4::integer) AS expired
     FROM clock c, refund r JOIN payment_order o ON o.id = r.order_id JOIN merchant m ON m.mch_id = r.mch_id
@@ -89,7 +92,7 @@ const CLAIM_SQL = `
       lease_until = c.now + make_interval(secs => $5), in_doubt_since = c.now, api_version = coalesce(r.api_version, d.merchant_version),
       next_attempt_at = NULL, next_query_at = CASE WHEN d.in_doubt_since IS NULL THEN r.next_query_at END, first_sent_at = coalesce(r.first_sent_at, c.now), updated_at = c.now
     FROM due d, clock c WHERE r.id = d.id AND NOT d.expired
-    RETURNING r.*, d.call_id, d.state AS from_state, d.in_doubt_since AS in_doubt_before, d.first_send, d.out_trade_no,
+    RETURNING r.*, d.call_id, d.state AS from_state, d.in_doubt_since AS in_doubt_before, d.first_send, d.due_at, d.out_trade_no,
       d.paid_fen, d.old_order),
   ordered AS (
     UPDATE payment_order o SET updated_at = c.now,
@@ -113,7 +116,7 @@ const CLAIM_SQL = `
     UNION ALL
     SELECT e.id, e.version, e.from_state, 'rejected', 'window', NULL, c.now FROM expired e, clock c)
   SELECT c.now, k.id AS refund_id, k.order_id, k.call_id, k.appid, k.api_version, k.out_trade_no, k.out_refund_no,
-    k.amount_fen::text, k.paid_fen::text, k.reason, k.funds_account, k.in_doubt_before, k.first_send, k.old_order
+    k.amount_fen::text, k.paid_fen::text, k.reason, k.funds_account, k.in_doubt_before, k.first_send, k.due_at, k.old_order
   FROM clock c LEFT JOIN claimed k ON true ORDER BY k.id`;
 
 const HAND_OUT_SQL = `
@@ -215,6 +218,7 @@ function claimedOf(row: ClaimRow, slotMs: number): Claimed {
     fundsAccount: row.funds_account,
     inDoubtBefore: row.in_doubt_before,
     firstSend: row.first_send,
+    dueAt: row.due_at,
     slotMs,
   };
 }

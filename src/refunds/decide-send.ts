@@ -82,13 +82,13 @@ function detailOf({ outcome, code }: SendBooking): Readonly<Record<string, unkno
 }
 
 function notSent(refund: LockedRefund, booking: SendBooking, failure: Partial<RefundFields>, now: Date): Change {
-  // A missed slot is a hiccup of ours and says nothing of the way to WeChat: due again at once.
+  // A missed slot is a hiccup of ours and says nothing of the way to WeChat: due again at once, in its old place.
   const missed = booking.code === SLOT_MISSED;
   const step = Math.min(refund.notSentCount, NOT_SENT_WAITS_SECONDS.length - 1);
   const fields = moveTo(refund, 'queued', now, {
     inDoubtSince: booking.inDoubtBefore,
     firstSentAt: booking.firstSend ? null : refund.firstSentAt,
-    nextAttemptAt: after(now, missed ? 0 : (NOT_SENT_WAITS_SECONDS[step] ?? 0)),
+    nextAttemptAt: missed ? booking.dueAt : after(now, NOT_SENT_WAITS_SECONDS[step] ?? 0),
     notSentCount: refund.notSentCount + (missed ? 0 : 1),
     ...failure,
     failureCode: 'not_sent',

@@ -180,10 +180,11 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
 }
 
 function bookingOf(claim: Claim, refund: Claimed, answer: SendAnswer): AnyBooking {
-  const { orderId, refundId, callId, inDoubtBefore, firstSend } = refund;
+  const { orderId, refundId, callId, inDoubtBefore, firstSend, dueAt } = refund;
   const booking = { orderId, refundId, cause: 'answer', sourceId: callId } as const;
   if (answer.shown) return { ...booking, kind: 'proof', shown: answer.shown, askedAt: claim.claimedAt };
   const outcome = answer.outcome === 'shown' ? 'unknown' : answer.outcome;
   const { code, message, written } = answer;
-  return { ...booking, kind: 'send', outcome, code, message, written, leaseToken: callId, inDoubtBefore, firstSend };
+  const sent = { code, message, written, leaseToken: callId, inDoubtBefore, firstSend, dueAt };
+  return { ...booking, kind: 'send', outcome, ...sent };
 }
