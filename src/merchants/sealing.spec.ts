@@ -36,6 +36,13 @@ describe('a sealed secret', () => {
     expect(() => sealer.open(CONTEXT, { ...sealed, sealed: sealed.sealed.subarray(0, -1) })).toThrow();
   });
 
+  it('does not open when cut off anywhere, also within the tag of an empty text', () => {
+    const empty = sealer.seal(CONTEXT, '');
+    expect(sealer.open(CONTEXT, empty).reveal()).toBe('');
+    for (let length = 0; length < empty.sealed.length; length += 1)
+      expect(() => sealer.open(CONTEXT, { ...empty, sealed: empty.sealed.subarray(0, length) })).toThrow();
+  });
+
   it('under a master key that is gone names that key; of another format, that', () => {
     expect(() => sealer.open(CONTEXT, { ...sealed, kekId: 'gone' })).toThrow('MASTER_KEYS holds the key gone');
     const other = Buffer.concat([Buffer.of(2), sealed.sealed.subarray(1)]);

@@ -33,6 +33,12 @@ describe('the whole of what a move does', () => {
       move('succeeded', 'mismatch'),
       moved('succeeded', { ...NO_FAILURE, succeededAt: NOW.toISOString() }),
     ],
+    [
+      'a resolved mismatch that succeeded is not asked about, in doubt or not',
+      refund('mismatch', { inDoubtSince: before(60) }),
+      move('succeeded', 'mismatch'),
+      moved('succeeded', { ...NO_FAILURE, succeededAt: NOW.toISOString() }),
+    ],
     ['a resolved mismatch that was closed', refund('mismatch'), move('closed', 'mismatch'), moved('closed', RESOLVED)],
     [
       'a resolved mismatch that was rejected is asked for once more',
@@ -45,6 +51,12 @@ describe('the whole of what a move does', () => {
       refund('queued', { firstSentAt: null }),
       move('canceled', 'queued'),
       moved('canceled', {}),
+    ],
+    [
+      'a cancel of what was never sent, while its notice waits for a question that is to come again',
+      refund('queued', { firstSentAt: null, nextQueryAt: at(600) }),
+      move('canceled', 'queued'),
+      moved('canceled', { nextQueryAt: at(600) }),
     ],
     [
       'a retry in doubt is asked about, but not canceled',

@@ -19,7 +19,7 @@ export function decideMove(refund: LockedRefund, order: LockedOrder, booking: Mo
   if (booking.cause === 'lease' && !runOut) return STALE;
   const fields = FIELDS[booking.to]?.(refund, order, booking, now);
   if (!fields) return refusedMove('invalid_state');
-  const exhausted = fields.attempts !== undefined && fields.attempts >= ATTEMPTS_MAX;
+  const exhausted = (fields.attempts ?? 0) >= ATTEMPTS_MAX;
   return {
     result: 'applied',
     fields: moveTo(refund, booking.to, now, fields),

@@ -38,7 +38,7 @@ export function decideProof(refund: LockedRefund, order: LockedOrder, booking: P
   const judgement = judgeEvidence(evidence, refund.state, askedAfter);
   const released = {
     ...(booking.sourceId === refund.leaseToken && RELEASE_LEASE),
-    ...(booking.cause === 'query' && judgement !== 'apply' && askedEnough(refund)),
+    ...(booking.cause === 'query' && askedEnough(refund)),
   };
   const judged: Judged = { evidence, judgement, released };
   return evidence === 'mismatch'
@@ -89,7 +89,7 @@ function decideAgreed(refund: LockedRefund, booking: ProofBooking, judged: Judge
       judgement === 'incident' ? { incident: 'contradicts_final', detail } : longAccepted(refund, booking, now);
     return { result: 'repeat', fields: { ...released, ...learned }, event };
   }
-  const lateTruth = REFUND_STATES[refund.state].money === 'released' && evidence !== 'closed';
+  const lateTruth = REFUND_STATES[refund.state].money === 'released';
   return {
     result: 'applied',
     fields: moveTo(refund, evidence, now, { ...learned, ...outcomeOf(shown) }),
@@ -100,7 +100,7 @@ function decideAgreed(refund: LockedRefund, booking: ProofBooking, judged: Judge
 /** A refund that WeChat has been working on for days: an incident with every answer that shows it so. */
 function longAccepted(refund: LockedRefund, { shown, cause }: ProofBooking, now: Date): Change['event'] {
   const long = secondsBetween(refund.stateSince, now) >= LONG_ACCEPTED_SECONDS;
-  if (cause !== 'query' || shown.status !== 'accepted' || refund.state !== 'accepted' || !long) return null;
+  if (cause !== 'query' || refund.state !== 'accepted' || !long) return null;
   return { incident: 'accepted_for_days', detail: { wechat_status: shown.wechatStatus } };
 }
 

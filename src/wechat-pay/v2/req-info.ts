@@ -9,8 +9,6 @@ export class ReqInfoUnreadable extends Error {
   }
 }
 
-const BLOCK_BYTES = 16;
-
 /**
  * Opens `req_info` of a V2 refund notice: base64, then AES-256-ECB with PKCS#7 under the lower-case hex of MD5(APIv2 key), taken as
  * 32 ASCII bytes. Returns the bytes inside. ECB proves nothing about who wrote them (faults.md 1.2).
@@ -18,9 +16,8 @@ const BLOCK_BYTES = 16;
  */
 export function openReqInfo(reqInfo: string, apiV2Key: string): Buffer {
   const sealed = Buffer.from(reqInfo, 'base64');
-  const strict = sealed.toString('base64') === reqInfo.replace(/[\r\n]/g, '');
-  if (!strict || sealed.length === 0 || sealed.length % BLOCK_BYTES !== 0) throw new ReqInfoUnreadable();
-  const key = Buffer.from(createHash('md5').update(apiV2Key, 'utf8').digest('hex'), 'ascii');
+  if (sealed.toString('base64') !== reqInfo.replace(/[\r\n]/g, '')) throw new ReqInfoUnreadable();
+  const key = Buffer.from(createHash('md5').update(apiV2Key).digest('hex'));
   try {
     const decipher = createDecipheriv('aes-256-ecb', key, null);
     return Buffer.concat([decipher.update(sealed), decipher.final()]);

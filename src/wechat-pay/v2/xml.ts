@@ -130,13 +130,10 @@ function valueOf(values: readonly unknown[] | undefined): string {
 }
 
 function parsedBy(text: string, root: string): Readonly<Record<string, readonly unknown[] | undefined>> {
-  let result: Record<string, unknown> | null = null;
-  const parser = new Parser({ async: false, explicitArray: true, includeWhiteChars: true, charkey: '_', emptyTag: '' });
-  parser.parseString(text, (error: Error | null, parsed: Record<string, unknown> | null) => {
+  let result: unknown = null;
+  new Parser().parseString(text, (error: Error | null, parsed: unknown) => {
     if (!error) result = parsed;
   });
-  const elements: unknown = result === null ? null : (result as Record<string, unknown>)[root];
-  if (typeof elements === 'string') return {};
-  if (typeof elements !== 'object' || elements === null) throw new XmlUnreadable('not XML');
-  return elements as Record<string, readonly unknown[]>;
+  if (result === null) throw new XmlUnreadable('not XML');
+  return (result as Record<string, Record<string, unknown[]>>)[root] ?? {};
 }
