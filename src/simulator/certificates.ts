@@ -1,7 +1,8 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import forge from 'node-forge';
+import { newKey } from './rsa-keys.js';
 
 /** A certificate and its key, PEM. */
 export interface PemPair {
@@ -17,8 +18,6 @@ export interface IssuedCertificate extends PemPair {
   readonly p12: string;
 }
 
-/** The size of every RSA key here, as WeChat's are. */
-export const RSA_BITS = 2048;
 const DAY_MS = 86_400_000;
 
 /** The simulator's own certificate authority: it signs the server's and the merchants' certificates. */
@@ -83,13 +82,12 @@ export interface CertificateWish {
 
 /** A fresh key and its certificate. */
 export function makeCertificate({ commonName, organization, validDays, authority, server }: CertificateWish): PemPair {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
-    modulusLength: RSA_BITS,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-  });
+  const key = newKey();
+  const privateKey = key.export({ type: 'pkcs1', format: 'pem' }).toString();
   const certificate = forge.pki.createCertificate();
-  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
+  certificate.publicKey = forge.pki.publicKeyFromPem(
+    createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString(),
+  );
   // 40 digits, positive, as WeChat's are.
   certificate.serialNumber = `4${randomBytes(20).toString('hex').slice(1)}`;
   const end = Date.now() + validDays * DAY_MS;

@@ -1,5 +1,6 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
-import { makeCertificate, type PemPair, RSA_BITS } from './certificates.js';
+import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
+import { makeCertificate, type PemPair } from './certificates.js';
+import { newKey } from './rsa-keys.js';
 
 const AUTHORITY_DAYS = 3650;
 /** Source: protocol.md 6.7, five years. */
@@ -64,7 +65,7 @@ export class PlatformKeys {
   /** Every n-th answer and notice is first sent with a probe for a signature; 0: none is. */
   signtestEvery = 0;
   readonly publicKeyId: string;
-  private pair: { readonly privateKey: KeyObject; readonly publicKey: KeyObject } | null = null;
+  private key: KeyObject | null = null;
   private issued: PlatformCertificate[] = [];
   private readonly sent = { answer: 0, notice: 0 };
 
@@ -80,7 +81,7 @@ export class PlatformKeys {
 
   /** SPKI, as the merchant platform hands it out. */
   get publicKeyPem(): string {
-    return this.keyPair().publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    return createPublicKey(this.privateKey).export({ type: 'spki', format: 'pem' }).toString();
   }
 
   /** Those that /v3/certificates lists, oldest first; the last one signs. */
@@ -127,11 +128,10 @@ export class PlatformKeys {
   }
 
   private publicSigningKey(): SigningKey {
-    return { serial: this.publicKeyId, privateKey: this.keyPair().privateKey };
+    return { serial: this.publicKeyId, privateKey: this.privateKey };
   }
 
-  private keyPair(): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
-    this.pair ??= generateKeyPairSync('rsa', { modulusLength: RSA_BITS });
-    return this.pair;
+  private get privateKey(): KeyObject {
+    return (this.key ??= newKey());
   }
 }

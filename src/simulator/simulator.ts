@@ -6,6 +6,7 @@ import { CertificateAuthority } from './certificates.js';
 import { createControlServer } from './control.js';
 import { FaultPlan } from './faults.js';
 import { settleAccepted } from './life.js';
+import { keepKeysAt } from './rsa-keys.js';
 import { createWechatServer } from './server.js';
 import { World } from './world.js';
 
@@ -22,7 +23,7 @@ const SETTLE_EVERY_MS = 50;
 
 /**
  * Starts a simulated WeChat Pay. Ports 0 take free ones; without `directory` the certificate authority is a fresh one in a directory of
- * its own. It keeps its ledger in memory.
+ * its own. The keys it makes are kept in `directory` too, for the next one. It keeps its ledger in memory.
  */
 export async function startSimulator(options: {
   readonly port: number;
@@ -33,6 +34,7 @@ export async function startSimulator(options: {
 }): Promise<Simulator> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'tuikuan-simulator-'));
   const world = new World(CertificateAuthority.in(directory));
+  if (options.directory !== undefined) keepKeysAt(join(directory, 'keys.pem'));
   const faults = new FaultPlan();
   const server = createWechatServer(world, faults, options.host);
   const control = createControlServer(world, faults);
