@@ -42,7 +42,10 @@ it('events of refunds', async () => {
   ).initialize();
   try {
     const { mchId, appid } = await stack.merchant();
-    await stack.ok('PATCH', `/v1/merchants/${mchId}`, { enabled: false });
+    await stack.database.query(
+      `UPDATE merchant_rate SET paused_at = tuikuan_now(), pause_reason = 'too_many_requests', paused_until = 'infinity' WHERE mch_id = $1`,
+      [mchId],
+    );
     const uow = new UnitOfWork(source);
     const ledger = new RefundLedger(settings);
     const orders = await uow.query<Order>(ORDERS_SQL, [mchId, appid, REFUNDS]);

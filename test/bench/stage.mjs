@@ -117,8 +117,8 @@ export class Stage {
     const client = new pg.Client({ connectionString: this.urlOf(database) });
     await client.connect();
     try {
-      // Filling a database may take longer than the service lets a statement take.
-      await client.query('SET statement_timeout = 0');
+      // Filling a database may take longer than the service lets a statement take, and VACUUM wait for autovacuum.
+      await client.query('SET statement_timeout = 0; SET lock_timeout = 0');
       return await work(client);
     } finally {
       await client.end();

@@ -129,7 +129,7 @@ describe('a merchant that moves from V2 to v3', () => {
     expect([await versions(before, 'refund'), await versions(before, 'refundquery')]).toEqual([['v2'], ['v2']]);
     expect(await versions(after, 'refund')).toEqual(['v3']);
     expect(await stack.order(order)).toMatchObject({ amount_refunded: 300, amount_refundable: 700 });
-  }, 40_000);
+  });
 
   it('hears of refunds made by hand in V2 form, and takes them in from a signed v3 answer', async () => {
     const merchant = await v3Merchant();
@@ -147,7 +147,7 @@ describe('a merchant that moves from V2 to v3', () => {
     expect(now).toMatchObject({ amount_refunded: 400, amount_refundable: 600 });
     const asked = await stack.requests(String(hand['out_refund_no']), 'refundquery');
     expect(new Set(asked.map(({ version }) => version))).toEqual(new Set(['v3']));
-  }, 40_000);
+  });
 });
 
 describe('payment orders over v3', () => {
@@ -233,7 +233,7 @@ describe('the keys WeChat signs with', () => {
     const downloads = (await requestsOf(merchant)).filter(({ call }) => call === 'certificates');
     expect(downloads.length).toBeGreaterThanOrEqual(1);
     expect(downloads.length).toBeLessThanOrEqual(2);
-  }, 60_000);
+  });
 
   it('of a merchant without a public key are its certificates, downloaded once for all who wait', async () => {
     const merchant = await v3Merchant({ public_key: false });
@@ -242,7 +242,7 @@ describe('the keys WeChat signs with', () => {
     await stack.untilAll(refunds, 'accepted');
     const downloads = (await requestsOf(merchant)).filter(({ call }) => call === 'certificates');
     expect(downloads).toHaveLength(1);
-  }, 40_000);
+  });
 });
 
 describe('two merchants in one process', () => {
@@ -268,7 +268,7 @@ describe('two merchants in one process', () => {
       expect(new Set(serials).size).toBeLessThanOrEqual(1);
       for (const serial of serials) expect(serial).toBe(issued['serial']);
     }
-  }, 90_000);
+  });
 });
 
 describe('the clock', () => {

@@ -413,5 +413,5 @@ describe('a key bound to a mini-program', () => {
     });
     expect((await stack.api('POST', resend, undefined, key)).status).toBe(202);
     backend.close();
-  }, 60_000);
+  });
 });

@@ -85,7 +85,7 @@ beforeAll(async () => {
   await stack.instances[0]?.kill();
   await stack.addInstance();
   merchant = await keyedMerchant(stack, { simulator: { mute_notices: true }, service: { refund_notify: 'apply' } });
-}, 60_000);
+});
 afterAll(async () => {
   await stack.close();
   relay.close();
@@ -132,7 +132,7 @@ describe('a notice whose row another session holds', () => {
     const rows = (await stored(stack, merchant.mchId, 'payment')).filter((row) => row['order'] === order['id']);
     expect(rows).toEqual([expect.objectContaining({ result: 'applied' })]);
     expect(stack.instances[1]?.log).toContain('"notice_not_committed"');
-  }, 20_000);
+  });
 
   it('is committed by itself when the lock goes soon after the 503, and its next delivery is a duplicate', async () => {
     const order = await made();
@@ -150,7 +150,7 @@ describe('a notice whose row another session holds', () => {
     expect(await deliver(stack, door, notice)).toEqual(received);
     const rows = (await stored(stack, merchant.mchId, 'payment')).filter((row) => row['order'] === order['id']);
     expect(rows).toEqual([expect.objectContaining({ result: 'applied', deliveries: 2 })]);
-  }, 20_000);
+  });
 
   it('of a refund is answered 503 and then moves the money once', async () => {
     const paid = await stack.paidOrder(merchant, 1000);
@@ -166,7 +166,7 @@ describe('a notice whose row another session holds', () => {
     expect(await stack.order(paid)).toMatchObject({ amount_refunded: 300, amount_reserved: 0 });
     const moves = (await stack.timeline(refund.id)).filter(({ title }) => title === 'accepted → succeeded');
     expect(moves).toHaveLength(1);
-  }, 20_000);
+  });
 });
 
 describe('a notice while the database is down', () => {
@@ -197,5 +197,5 @@ describe('a notice while the database is down', () => {
     const rows = (await stored(stack, merchant.mchId, 'payment')).filter((row) => row['order'] === order['id']);
     expect(rows).toEqual([expect.objectContaining({ result: 'applied', deliveries: 1 })]);
     expect((await stack.api('GET', '/health/ready')).status).toBe(200);
-  }, 60_000);
+  });
 });

@@ -145,7 +145,7 @@ describe('a v3 refund notice', () => {
       expect.arrayContaining(['accepted → mismatch (incident: mismatch)', 'mismatch → succeeded']),
     );
     expect(await stack.order(order)).toMatchObject({ amount_reserved: 0, amount_refunded: 300 });
-  }, 50_000);
+  });
 
   it('about a refund of our order that is not ours waits for a signed answer, and books nothing by itself', async () => {
     const { merchant, order, refund } = await accepted();

@@ -220,20 +220,16 @@ describe('closing', () => {
     ['SYSTEMERROR', { fault: 'error', code: 'SYSTEMERROR' }],
     ['a wrong signature', { fault: 'bad_sign' }],
     ['a page', { fault: 'html' }],
-  ])(
-    'with %s from WeChat is 503 and leaves the order as it was',
-    async (_, fault) => {
-      const { body } = await create(wishFor());
-      await stack.fault({ call: 'closeorder', mch_id: merchant.mchId, ...fault });
-      const before = await now(body);
-      expect(await call(body, 'close')).toMatchObject({
-        status: 503,
-        body: { code: 'wechat_unavailable', retryable: true },
-      });
-      expect(await now(body)).toEqual(before);
-    },
-    30_000,
-  );
+  ])('with %s from WeChat is 503 and leaves the order as it was', async (_, fault) => {
+    const { body } = await create(wishFor());
+    await stack.fault({ call: 'closeorder', mch_id: merchant.mchId, ...fault });
+    const before = await now(body);
+    expect(await call(body, 'close')).toMatchObject({
+      status: 503,
+      body: { code: 'wechat_unavailable', retryable: true },
+    });
+    expect(await now(body)).toEqual(before);
+  });
 
   it('an order that WeChat does not know closes it', async () => {
     const { body } = await create(wishFor());
@@ -347,5 +343,5 @@ describe('a merchant without credentials', () => {
     expect(await stack.api('POST', `/v1/refunds/${id}/sync`)).toMatchObject(missing);
     expect(await stack.read(id)).toMatchObject({ state: before.state, amount: 10, in_doubt: false });
     expect(await stack.order(order)).toMatchObject({ amount_reserved: 10 });
-  }, 30_000);
+  });
 });

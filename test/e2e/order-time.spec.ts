@@ -81,7 +81,7 @@ describe('an order that is not paid', () => {
       ),
     ).toBe(1);
     expect(await asked(order)).toBe(last);
-  }, 90_000);
+  });
 
   it('and that WeChat no longer knows after 7 days is closed', async () => {
     const merchant = await stack.merchant({ simulator: { mute_notices: true } });
@@ -108,7 +108,7 @@ describe('an order that is not paid', () => {
     ).toMatchObject({
       status: 'closed',
     });
-  }, 40_000);
+  });
 
   it('is found paid with a refund made in the merchant platform, which is taken in', async () => {
     const merchant = await stack.merchant({ simulator: { mute_notices: true } });
@@ -125,7 +125,7 @@ describe('an order that is not paid', () => {
     const { data } = await stack.ok('GET', `/v1/refunds?order=${String(order['id'])}`);
     expect(data).toEqual([expect.objectContaining({ out_refund_no: outside, amount: 120, source: 'external' })]);
     expect(await nextAfter(order)).toBeNull();
-  }, 40_000);
+  });
 });
 
 /** The sign over what wx.requestPayment is given, by the kind it names. */

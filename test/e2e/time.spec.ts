@@ -43,7 +43,7 @@ it('ERROR for ever ends blocked after ten sends, once it is certain that WeChat 
   await stack.ok('POST', `/v1/refunds/${refund.id}/retry`);
   await stack.until(refund.id, 'accepted');
   expect(await stack.accepted(refund.out_refund_no)).toHaveLength(1);
-}, 90_000);
+});
 
 it('ten hours without balance leave the refund waiting for its next try', async () => {
   const merchant = await stack.merchant();
@@ -65,7 +65,7 @@ it('ten hours without balance leave the refund waiting for its next try', async 
   await stack.control('POST', `/merchants/${merchant.mchId}/balance`, { add_fen: 1000 });
   await forward(3601);
   await stack.until(refund.id, 'accepted');
-}, 90_000);
+});
 
 it('a swapped answer is a mismatch in doubt, which nobody may resolve to closed until WeChat is asked late enough', async () => {
   const merchant = await stack.merchant({ simulator: { visibility_lag_ms: 100_000_000 } });
@@ -84,7 +84,7 @@ it('a swapped answer is a mismatch in doubt, which nobody may resolve to closed 
   await stack.control('POST', '/merchants', { mch_id: merchant.mchId, visibility_lag_ms: 0 });
   await forward(11);
   expect(await resolve('closed')).toMatchObject({ status: 200, body: { state: 'accepted' } });
-}, 60_000);
+});
 
 it('cancel is refused while a send is in doubt, and allowed once WeChat was asked twenty minutes later', async () => {
   const merchant = await stack.merchant();
@@ -106,7 +106,7 @@ it('cancel is refused while a send is in doubt, and allowed once WeChat was aske
   );
   expect(await cancel()).toMatchObject({ status: 200, body: { state: 'canceled' } });
   expect(await stack.order(order)).toMatchObject({ amount_reserved: 0 });
-}, 60_000);
+});
 
 it('a refund nobody tells us about is found by asking, in ever larger gaps', async () => {
   const merchant = await stack.merchant({ simulator: { mute_notices: true } });
@@ -124,7 +124,7 @@ it('a refund nobody tells us about is found by asking, in ever larger gaps', asy
   await stack.settle(refund, 'SUCCESS');
   await forward(21_601);
   await stack.until(refund.id, 'succeeded');
-}, 90_000);
+});
 
 it('a refund that waited past the refund window is rejected before its first send', async () => {
   const merchant = await stack.merchant();
@@ -161,4 +161,4 @@ it('a refund that waited past the refund window is rejected before its first sen
   expect(await stack.requests(`R${outTradeNo}`)).toHaveLength(0);
   expect(await stack.order(order)).toMatchObject({ amount_reserved: 0, refunds_remaining: 50 });
   expect(await titles(String(refund['id']))).toContain('queued → rejected');
-}, 60_000);
+});

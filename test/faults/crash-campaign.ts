@@ -25,7 +25,7 @@ export async function crashRound(
   const random = new Random(seed);
   let last = '';
   for (const point of random.shuffled(points)) {
-    shop.life += 1;
+    await shop.nextLife();
     await runner.start();
     await shop.repeat();
     await shop.stock();
@@ -36,7 +36,7 @@ export async function crashRound(
     last = point.id;
     await shop.forward(STEP_SECONDS);
   }
-  shop.life += 1;
+  await shop.nextLife();
   await runner.start();
   return broken(shop);
 }
@@ -60,8 +60,8 @@ async function lost(shop: Shop): Promise<readonly unknown[]> {
   return [...missing.map(([number]) => ({ lost: number })), ...open.map((row) => ({ not_succeeded: row }))];
 }
 
-/** Events that came under two ids, and endpoints that one life called again after they had said 410: a life that ends there has not booked it. */
-function told({ receiver, goneCalls }: Shop): readonly unknown[] {
+/** Events that came under two ids, and endpoints that a life called though it was known before it began that they are gone. */
+function told({ receiver, callsToGone }: Shop): readonly unknown[] {
   const ids = new Map<string, Set<unknown>>();
   for (const { path, headers, event } of receiver.received) {
     const key = `${path} ${event.id}`;
@@ -69,6 +69,6 @@ function told({ receiver, goneCalls }: Shop): readonly unknown[] {
   }
   return [
     ...[...ids].filter(([, { size }]) => size > 1).map(([event]) => ({ two_ids: event })),
-    ...goneCalls.filter((call, place) => goneCalls.indexOf(call) < place).map((call) => ({ called_after_410: call })),
+    ...callsToGone.map((path) => ({ called_after_410: path })),
   ];
 }

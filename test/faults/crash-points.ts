@@ -20,7 +20,7 @@ const BOOK = 'UPDATE refund r SET version = v\\.version';
 const ANSWER = '"cause":"answer"';
 const QUERY = '"cause":"query"';
 const STORE_NOTICE = 'INSERT INTO notification';
-const FIND_NOTICE = 'FROM notification n WHERE n\\.mch_id = a\\.mch_id';
+const FIND_NOTICE = 'FROM with_archive\\.notification n WHERE n\\.mch_id = a\\.mch_id';
 
 const ASK = '^POST /v1/refunds$';
 const NOTIFY = '^POST /notify/wechat/\\w+/refund$';

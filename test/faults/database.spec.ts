@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { FaultProxy } from '../support/fault-proxy.js';
-import { BrokenDatabase, LIMIT_MS } from './support/broken-database.js';
-import { Dice, SEED, sizeOf } from './support/campaign.js';
+import { BrokenDatabase } from './support/broken-database.js';
+import { Dice, LIMIT_MS, SEED, sizeOf } from './support/campaign.js';
 
 /** Faults of the database under the built service, each while callers ask for refunds; a proxy stands between the two. */
 const dice = new Dice(SEED);
@@ -17,7 +17,7 @@ beforeAll(async () => {
     through.port = String(proxy.port);
     return through.href;
   });
-}, 60_000);
+});
 afterAll(async () => {
   proxy.close();
   await database.close();

@@ -6,13 +6,12 @@ import { type Json, type Merchant, type Order, Stack, unique } from '../e2e/supp
 import { setRoleTimeoutsOf } from '../../src/database/migrations.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { faultsOfBooks, settle } from './support/books.js';
-import { assertFired, Dice, SEED, sizeOf, summary } from './support/campaign.js';
+import { assertFired, Dice, LIMIT_MS, SEED, sizeOf, summary } from './support/campaign.js';
 import type { Asked } from './support/load.js';
 
 /** Two instances of the built service on one database: what the limits of WeChat and one refund's lease mean over both. */
 const LATENCY_MS = 300;
-const ROUNDS = sizeOf({ ci: 1, long: 10 });
-const LIMIT_MS = sizeOf({ ci: 90_000, long: 600_000 });
+const ROUNDS = sizeOf({ ci: 1, long: 3 });
 /** A lease (60 s) runs out in one step, a doubt (20 min) in four. */
 const STEP_SECONDS = 400;
 const dice = new Dice(SEED);
@@ -79,8 +78,10 @@ it(
     const workers = [await stack.addInstance({ ROLE: 'worker' }), await stack.addInstance({ ROLE: 'worker' })] as const;
     await register();
     const fired = { 'on the wire': 0, 'before their slot': 0 };
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const [stopped, other] = round % 2 === 0 ? workers : [workers[1], workers[0]];
+    let rounds = 0;
+    // What is claimed may all be on the wire when it stops: then once more.
+    while (rounds < ROUNDS || (fired['before their slot'] === 0 && rounds < ROUNDS + 5)) {
+      const [stopped, other] = rounds % 2 === 0 ? workers : [workers[1], workers[0]];
       const orders = await paidOrders(30);
       const sentBefore = (await sendsOf(stack)).length;
       other.signal('SIGSTOP');
@@ -95,8 +96,9 @@ it(
       fired['before their slot'] += Math.max(0, (await inState('submitting')) - onWire);
       other.signal('SIGCONT');
       await expectHarmless(stopped, asked);
+      rounds += 1;
     }
-    summary('stopped past its lease', { rounds: ROUNDS, ...fired });
+    summary('stopped past its lease', { rounds, ...fired });
     assertFired(fired, 1);
   },
   LIMIT_MS,
@@ -163,11 +165,27 @@ it(
   LIMIT_MS,
 );
 
-const BACKLOG = sizeOf({ ci: 450, long: 3000 });
-const BURST = sizeOf({ ci: 180, long: 600 });
+const BACKLOG = sizeOf({ ci: 300, long: 3000 });
+const BURST = sizeOf({ ci: 200, long: 600 });
 /** 30, 60 and 120 in a second, then all, over connections that are opened meanwhile: what the start of a merchant costs. */
 const RAMP_MS = 6000;
 const FAILING_MS = 4000;
+/** How long after the slot of the first failing request the rate was lowered; no row until it is. */
+const SLOWED_SQL = `
+  SELECT extract(epoch FROM rate_changed_at - (SELECT min(intent_at) FROM gateway_call WHERE outcome = 'later')) * 1000 AS after_ms
+  FROM merchant_rate WHERE rate_per_second < 6`;
+
+/**
+ * Waits until the merchant is slowed down; milliseconds from the first failing request until its burst was known, with which its first
+ * second begins. In the long run, on an idle machine, that is when the first error is answered; on a busy one it may be long after.
+ */
+async function burstKnownMs(): Promise<number> {
+  const slowed = async (): Promise<Json | undefined> => (await stack.database.query<Json>(SLOWED_SQL)).rows[0];
+  const known = await stack.eventually(slowed, (row) => row !== undefined);
+  expect(known).toBeDefined();
+  return ROUNDS > 1 ? LATENCY_MS : Number(known?.['after_ms']);
+}
+
 /** Longer than all is sent. */
 const SETTLE_LATER_S = 600;
 
@@ -199,6 +217,7 @@ it(
       BACKLOG - BURST,
     );
     await stack.fault({ mch_id: merchant.mchId, fault: 'error', code: 'BIZERR_NEED_RETRY', times: null });
+    const knownMs = await burstKnownMs();
     await sleep(FAILING_MS);
     await stack.control('DELETE', '/faults');
     await stack.control('POST', '/merchants', { mch_id: merchant.mchId, settle_after_ms: 100 });
@@ -208,8 +227,7 @@ it(
     const failing = sends.filter((send) => send.failing);
     const firstMs = failing[0]?.receivedMs ?? 0;
     const perSecond = rateOf(sends, firstMs);
-    // The first second of a burst begins with its first error's answer.
-    const late = failing.filter(({ receivedMs }) => receivedMs - firstMs >= LATENCY_MS + 1000);
+    const late = failing.filter(({ receivedMs }) => receivedMs - firstMs >= knownMs + 1000);
     const counts = { 'fullest second': fullestSecond(sends), failing: failing.length, 'failing later': late.length };
     summary('two instances at full speed', {
       refunds: BACKLOG,
@@ -224,10 +242,7 @@ it(
     // Speed is asserted where the machine is idle: in the long run.
     if (ROUNDS > 1) expect(perSecond).toBeGreaterThanOrEqual(140);
     // Its first errors break the limit of failing requests before anyone knows of them; all else must hold.
-    const faults = await faultsOfBooks(stack, asked);
-    const broken = (faults['rules of WeChat that were broken'] ?? []).map((row) => (row as Json)['rule']);
-    expect(broken.filter((rule) => rule !== 'failures_per_second')).toEqual([]);
-    expect({ ...faults, 'rules of WeChat that were broken': [] }).toEqual({ 'rules of WeChat that were broken': [] });
+    expect(await faultsOfBooks(stack, asked, ['failures_per_second'])).toEqual({});
   },
   LIMIT_MS,
 );

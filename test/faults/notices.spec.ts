@@ -50,7 +50,7 @@ describe('a genuine notice', () => {
     }
     expect(await door.holds()).toEqual(before);
     summary('notices cut at every byte', { cuts });
-  }, 120_000);
+  });
 });
 
 describe('N10 a notice spliced from two', () => {

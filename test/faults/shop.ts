@@ -21,12 +21,11 @@ export class Shop {
   readonly asked = new Map<string, Json>();
   private readonly orders = new Map<string, { readonly order: Order; refunds: number }>();
   private aheadSeconds = 0;
-  /** Counts the lives of the service. */
-  life = 0;
   /** Points that lives in a row have ended at. */
   readonly pairs = new Set<string>();
-  /** Calls that were answered 410. */
-  readonly goneCalls: string[] = [];
+  /** Endpoints that were gone, and known to be, before the service's present life began; and calls to them. */
+  private gone: ReadonlySet<string> = new Set();
+  readonly callsToGone: string[] = [];
 
   private constructor(
     readonly stack: Stack,
@@ -39,12 +38,17 @@ export class Shop {
 
   /** Without a service: the caller starts one, then calls {@link open}. */
   static async build(): Promise<Shop> {
-    const env = { MASTER_KEYS: `a:${key()},b:${key()}`, MASTER_KEY_ACTIVE: 'a', WEBHOOK_ALLOW_LOOPBACK: 'true' };
+    const env = {
+      MASTER_KEYS: `a:${key()},b:${key()}`,
+      MASTER_KEY_ACTIVE: 'a',
+      WEBHOOK_ALLOW_LOOPBACK: 'true',
+      // Every life opens its own, and the first statements on each take PostgreSQL longest.
+      DATABASE_POOL_MAX: '4',
+    };
     const shop = new Shop(await Stack.withoutService(env), await Receiver.start());
     shop.receiver.answer = (response, { path }) => {
-      const gone = path.startsWith('/gone');
-      if (gone) shop.goneCalls.push(`${path} in life ${shop.life}`);
-      response.writeHead(gone ? 410 : 200).end();
+      if (shop.gone.has(path)) shop.callsToGone.push(path);
+      response.writeHead(path.startsWith('/gone') ? 410 : 200).end();
     };
     return shop;
   }
@@ -60,6 +64,14 @@ export class Shop {
     ];
     this.own = await this.stack.merchant({ simulator });
     await endpointFor(this.stack, `${this.receiver.url}/events`);
+  }
+
+  /** To be called before each life of the service. */
+  async nextLife(): Promise<void> {
+    const { rows } = await this.stack.database.query<{ url: string }>(
+      'SELECT url FROM webhook_endpoint WHERE NOT enabled',
+    );
+    this.gone = new Set(rows.map(({ url }) => new URL(url).pathname));
   }
 
   /** Orders with room for what comes, made while nothing is about to end. */

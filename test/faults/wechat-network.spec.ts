@@ -2,12 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Order, Stack } from '../e2e/support/stack.js';
 import { FaultProxy, type Toxic } from '../support/fault-proxy.js';
 import { faultsOfBooks, settle } from './support/books.js';
-import { assertFired, Dice, SEED, sizeOf, summary } from './support/campaign.js';
+import { assertFired, Dice, LIMIT_MS, SEED, sizeOf, summary } from './support/campaign.js';
 import { Load } from './support/load.js';
 
 /** The network between the built service and WeChat is broken, under TLS, while refunds are sent and asked about. */
-const ROUNDS = sizeOf({ ci: 1, long: 10 });
-const LIMIT_MS = sizeOf({ ci: 90_000, long: 900_000 });
+const ROUNDS = sizeOf({ ci: 1, long: 3 });
 const PER_SECOND = 40;
 const ORDERS = sizeOf({ ci: 25, long: 100 });
 /** The longest ends after the deadline of a call, 15 s. */
@@ -56,7 +55,8 @@ it(
         }
         expect(load.taken).toHaveLength(load.asked.length);
         await settle(stack, STEP_SECONDS);
-        expect(await faultsOfBooks(stack, load.taken)).toEqual({});
+        // What a mended network delivers at once it was given one after the other; the rate itself is shown in instances.spec.
+        expect(await faultsOfBooks(stack, load.taken, ['requests_per_second'])).toEqual({});
         total.asked += load.asked.length;
       }
       // Under TLS no reply can be told from another, so none is swallowed; and both sides end a connection by reset, never by half.

@@ -42,7 +42,7 @@ describe('the simulated WeChat Pay, asked by hand-made requests, refuses a refun
 
   it('under a certificate of an unknown authority or past its end', async () => {
     const order = await wechat.order(shop, 1000);
-    const stranger = await RawWechat.start();
+    const stranger = await RawWechat.start(null);
     try {
       const foreign = await stranger.merchant({ mch_id: shop.mch_id });
       const expired = await wechat.merchant({ valid_days: -1 });

@@ -110,7 +110,7 @@ export class FaultProxy {
       from.on('data', (chunk: Buffer) => this.pass(link, side, chunk));
       from.on('end', () => this.passEnd(link, to));
       // Where one side is gone, for whatever reason, the other is told so.
-      from.on('error', () => to.resetAndDestroy());
+      from.on('error', () => abandon(to));
       from.on('close', () => {
         to.destroySoon();
         this.links.delete(link);
@@ -173,7 +173,13 @@ export class FaultProxy {
   private reset(link: Link, kind: Toxic['kind']): void {
     if (!this.links.delete(link)) return;
     this.fired[kind] += 1;
-    link.client.resetAndDestroy();
+    abandon(link.client);
     link.server.destroy();
   }
+}
+
+/** Ends it by RST. Node loses the handle of a socket that is reset while its end is on the way, and then never exits: that one is closed. */
+function abandon(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -83,6 +83,7 @@ export const sent = (outcome: SendBooking['outcome'], change: Partial<SendBookin
   written: true,
   inDoubtBefore: null,
   firstSend: true,
+  dueAt: before(30),
   ...change,
 });
 export const notFound = (askedAt = NOW): AnyBooking => ({

@@ -1,7 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
+/** Asking oftener takes the process that starts the processor it needs. */
+const READY_EVERY_MS = 200;
 
 /** One running process of the built service. */
 export class Instance {
@@ -16,10 +18,10 @@ export class Instance {
   }
 
   async ready(): Promise<void> {
-    for (let waitedMs = 0; waitedMs < START_TIMEOUT_MS; waitedMs += 50) {
+    for (let waitedMs = 0; waitedMs < START_TIMEOUT_MS; waitedMs += READY_EVERY_MS) {
       if (this.child.exitCode !== null) throw new Error(`the service ended:\n${this.log}`);
       if ((await fetch(`${this.url}/health/ready`).catch(() => null))?.ok) return;
-      await sleep(50);
+      await sleep(READY_EVERY_MS);
     }
     throw new Error(`the service is not ready:\n${this.log}`);
   }

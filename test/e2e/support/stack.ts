@@ -81,8 +81,9 @@ export class Stack {
     await admin.query(`CREATE DATABASE ${name} TEMPLATE template_tuikuan`);
     await admin.end();
     const url = server.replace(/[^/]+$/, name);
+    const { PATH, SIMULATOR_DIRECTORY } = process.env;
     const simulator = spawn(process.execPath, [`${BUILT}simulator/main.js`], {
-      env: { PATH: process.env['PATH'], SIMULATOR_PORT: '0', SIMULATOR_CONTROL_PORT: '0' },
+      env: { PATH, SIMULATOR_DIRECTORY, SIMULATOR_PORT: '0', SIMULATOR_CONTROL_PORT: '0' },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const line = await new Promise<string>((resolve) =>
@@ -239,10 +240,10 @@ export class Stack {
   /** The refund once it is in one of these states; throws with its history when that does not come. */
   async until(id: string, states: string | readonly string[], seconds = 30): Promise<Refund> {
     const wanted = [states].flat();
-    for (let waitedMs = 0; waitedMs < seconds * 1000; waitedMs += 50) {
+    for (let waitedMs = 0; waitedMs < seconds * 1000; waitedMs += 100) {
       const refund = await this.read(id);
       if (wanted.includes(refund.state)) return refund;
-      await sleep(50);
+      await sleep(100);
     }
     const { data } = (await this.ok('GET', `/v1/refunds/${id}/timeline`)) as { data: Json[] };
     const refund = await this.read(id);

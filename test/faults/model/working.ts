@@ -164,6 +164,15 @@ function isOverruled({ world: { wechat }, contradicted }: Ledger, fact: RefundFa
   return shown !== undefined && shown.refundFen === amountFen && shown.status !== state;
 }
 
+/** The last move was a person's. */
+async function isDecided({ lane }: World, { id }: RefundFact): Promise<boolean> {
+  const moves = await lane.sql<{ cause: string }>(
+    'SELECT cause FROM refund_event WHERE refund_id = $1 AND from_state <> to_state ORDER BY seq DESC LIMIT 1',
+    [id],
+  );
+  return moves[0]?.cause === 'operator';
+}
+
 const resolve = fc
   .record({ which: fc.nat(), via: fc.nat(1), outcome: fc.constantFrom('succeeded', 'closed', 'rejected') })
   .map(({ outcome, ...choice }) =>
@@ -179,8 +188,9 @@ const resolve = fc
           const called = await callAbout(ledger, wish, choice.via, { call, asks: true });
           if (!called) return;
           const { before, after, heard } = called;
-          const decided = before.state === 'mismatch' && after.state === outcome;
-          if (!decided || heard.kind === 'refusal') return;
+          // Its history tells: it may have become a mismatch, or WeChat may have told its end, since it was looked at.
+          const moved = before.state !== outcome && after.state === outcome;
+          if (!moved || heard.kind === 'refusal' || !(await isDecided(world, after))) return;
           violated(isOverruled(ledger, after), 'a person overruled WeChat');
           ledger.decided.add(before.out_refund_no);
           world.did('a mismatch was resolved');

@@ -1,8 +1,14 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
 /** What one hostile input may cost (faults.md 2.7). */
 const CPU_MS_MAX = 20;
 const REPEATS = 9;
-/** More than the garbage between two collections; a leak of some bytes per input passes it soon. */
-const RSS_GROWTH_MB_MAX = 160;
+/** Of what is in use after a collection; a leak of some hundred bytes per input passes it in a long run. */
+const GROWTH_MB_MAX = 30;
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 /** All processor time of this process, other threads included, in milliseconds. */
 function cpuMs(): number {
@@ -56,11 +62,11 @@ function assertLeast(what: () => string, costsMs: readonly number[]): void {
 /** Watches what must stay as it is over a campaign: the memory of this process, and what every object inherits. */
 export class Steady {
   private readonly inherited = Steady.inherited();
-  private rssMb = 0;
+  private usedMb = 0;
 
   /** Call it once when everything is warm. */
   begin(): void {
-    this.rssMb = rssMb();
+    this.usedMb = usedMb();
   }
 
   /** Throws when an object inherits anything new. */
@@ -70,8 +76,8 @@ export class Steady {
 
   /** Throws when the memory has grown since {@link begin}; gives the growth in MB. */
   assertMemory(): number {
-    const grown = rssMb() - this.rssMb;
-    if (grown > RSS_GROWTH_MB_MAX) throw new Error(`resident memory grew by ${grown} MB`);
+    const grown = usedMb() - this.usedMb;
+    if (grown > GROWTH_MB_MAX) throw new Error(`memory in use grew by ${grown} MB`);
     return grown;
   }
 
@@ -82,6 +88,8 @@ export class Steady {
   }
 }
 
-function rssMb(): number {
-  return Math.round(process.memoryUsage.rss() / 2 ** 20);
+function usedMb(): number {
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return Math.round((heapUsed + external) / 2 ** 20);
 }

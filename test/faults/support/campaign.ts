@@ -33,6 +33,9 @@ export function assertFired(counts: Readonly<Record<string, number>>, least: num
     throw new Error(`void, not green: ${idle.map(([name, n]) => `${name} ${n}`).join(', ')} (seed ${SEED})`);
 }
 
+/** The time a campaign may take before it counts as hanging. */
+export const LIMIT_MS = sizeOf({ ci: 300_000, long: 900_000 });
+
 /** Random choices that the seed repeats. */
 export class Dice {
   private state: number;

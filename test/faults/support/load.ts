@@ -16,8 +16,14 @@ export interface Asked {
 }
 
 const TICK_MS = 20;
+const TICK_MS_MAX = 100;
+/** WeChat’s limit of refunds to an order. */
+const PER_ORDER_MAX = 50;
 
-/** Callers who ask for refunds at an even rate, whatever becomes of them, each under a number of its own. */
+/**
+ * Callers who ask for refunds at an even rate, whatever becomes of them, each under a number of its own, while the orders take more. Where
+ * this process has no time to keep the rate it stays behind: to catch up it would open more connections than it could use in time.
+ */
 export class Load {
   readonly asked: Asked[] = [];
   private readonly underWay = new Set<Promise<void>>();
@@ -28,6 +34,7 @@ export class Load {
     private readonly stack: Stack,
     readonly orders: readonly Order[],
     perSecond: number,
+    private readonly headers: Readonly<Record<string, string>> = {},
   ) {
     this.asking = this.ask(perSecond);
   }
@@ -92,11 +99,13 @@ export class Load {
   }
 
   private async ask(perSecond: number): Promise<void> {
-    const beganMs = performance.now();
-    while (!this.stopping) {
-      const dueCount = Math.floor(((performance.now() - beganMs) / 1000) * perSecond);
-      while (this.asked.length < dueCount) this.askOne();
-      await sleep(TICK_MS);
+    const room = this.orders.length * PER_ORDER_MAX;
+    let due = 0;
+    for (let lastMs = performance.now(); !this.stopping; await sleep(TICK_MS)) {
+      const nowMs = performance.now();
+      due += (Math.min(nowMs - lastMs, TICK_MS_MAX) / 1000) * perSecond;
+      lastMs = nowMs;
+      while (this.asked.length < Math.min(room, Math.floor(due))) this.askOne();
     }
   }
 
@@ -108,7 +117,7 @@ export class Load {
   private async send(one: Asked): Promise<void> {
     const body = { order: one.order, amount: one.amountFen, out_refund_no: one.number };
     try {
-      const answer = await this.stack.api('POST', '/v1/refunds', body);
+      const answer = await this.stack.api('POST', '/v1/refunds', body, this.headers);
       one.status = answer.status;
       one.says = String(answer.body['code'] ?? answer.body['state']);
       one.promised =

@@ -128,7 +128,7 @@ describe('a post', () => {
     expect(silent).toMatchObject({ result: 'no_answer' });
     expect(silent?.durationMs).toBeGreaterThan(14_900);
     expect(dripping).toMatchObject({ result: '2xx' });
-  }, 30_000);
+  });
 
   it('that nobody hears, or that is cut, has no answer', async () => {
     const port = await receiver((request) => request.socket.destroy());

@@ -68,6 +68,7 @@ export function intakeRow(order: SeededOrder, amountFen: number | null, change: 
   return {
     id,
     order_id: order.id,
+    appids: null,
     out_refund_no: publicId('refund', id),
     amount_fen: amountFen,
     idempotency_key: null,

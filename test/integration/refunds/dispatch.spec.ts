@@ -204,7 +204,7 @@ describe('the parameters of a refund', () => {
     await domain.until(refund, 'accepted');
     const [first, second] = domain.gateway.sendsOf(refund.outRefundNo).map(({ callId, atMs: _at, ...rest }) => ({
       callId,
-      business: { ...rest, slotMs: 0, inDoubtBefore: null, firstSend: true },
+      business: { ...rest, slotMs: 0, inDoubtBefore: null, firstSend: true, dueAt: null },
     }));
     expect(second?.business).toEqual(first?.business);
     expect(second?.callId).not.toBe(first?.callId);

@@ -141,10 +141,10 @@ class Crowd {
       for (const refund of claim.refunds) await finishCall(tx, refund.callId, answer);
       await domain.ledger.book(
         tx,
-        claim.refunds.map(({ refundId, orderId, callId, inDoubtBefore, firstSend }) => ({
+        claim.refunds.map(({ refundId, orderId, callId, inDoubtBefore, firstSend, dueAt }) => ({
           ...({ kind: 'send', refundId, orderId, cause: 'answer', sourceId: callId, written: true } as const),
           ...{ outcome: answer.outcome as 'later', code: 'CODE', message: null, leaseToken: callId },
-          ...{ inDoubtBefore, firstSend },
+          ...{ inDoubtBefore, firstSend, dueAt },
         })),
       );
     },
@@ -189,6 +189,7 @@ class Crowd {
       ...{
         id,
         order_id: order.id,
+        appids: null,
         out_refund_no: `S${id}`,
         amount_fen: amountFen,
         idempotency_key: null,
@@ -275,4 +276,4 @@ it('leases that ran out are booked although the order of one of them is held by 
     expect((await domain.events(refund)).at(-1)).toMatchObject({ cause: 'lease', to_state: 'outcome_unknown' });
   }
   expect(domain.gateway.sends).toEqual([]);
-}, 40_000);
+});

@@ -37,6 +37,9 @@ const FILL = `
     kek_id, content)
   SELECT ${NOTICE_ID}, mch, 'refund', 'v2', 'plan-' || n, now(), now(), 'succeeded', 'applied', ${REFUND_ID}, ${ORDER_ID}, 'test', ''
   FROM generate_series(1, ${FINISHED}) n, filled;
+  INSERT INTO archive.notification
+  SELECT * FROM json_populate_recordset(NULL::archive.notification,
+    (SELECT json_agg(to_jsonb(n) || jsonb_build_object('id', gen_random_uuid(), 'dedupe_key', 'old-' || n.id)) FROM notification n));
   SET session_replication_role = origin;
   ANALYZE`;
 
@@ -62,6 +65,11 @@ beforeAll(async () => {
   });
   const order = await domain.order(merchant);
   const refund = await domain.refund(order);
+  await domain.service.requestRefund(ADMIN, {
+    out_trade_no: order.outTradeNo,
+    amount: 100,
+    out_refund_no: 'by-number',
+  });
   await domain.show(refund, { status: 'accepted' });
   domain.work();
   await domain.until(refund, 'accepted');
@@ -95,7 +103,11 @@ const HOT: readonly (readonly [string, RegExp, readonly string[]])[] = [
   ],
   ['the intake', /INSERT INTO refund \(id, order_id/, ['payment_order_pkey', 'refund_out_refund_no_key']],
   ['the claim', /staggered AS/, ['refund_due_idx']],
-  ['the look at a notice', /d\.id AS earlier/, ['notification_dedupe_key', 'refund_out_refund_no_key']],
+  [
+    'the look at a notice',
+    /d\.id AS earlier/,
+    ['notification_dedupe_key', 'notification_mch_id_kind_dedupe_key_key', 'refund_out_refund_no_key'],
+  ],
   ['the lock of the ledger', /WITH o AS MATERIALIZED/, ['payment_order_pkey']],
   ['the booking of the ledger', /counted AS/, ['refund_pkey', 'payment_order_pkey']],
   ['GET of a refund', /WHERE r\.id = ANY\(\$1::uuid\[\]\)$/, ['refund_pkey', 'payment_order_pkey']],

@@ -155,7 +155,7 @@ describe('after the first byte, a missing answer is never an error', () => {
     expect(trickling.durationMs).toBeLessThan(16_500);
     await sleep(100);
     expect(server.seen.map(({ error }) => error)).toEqual(['ECONNRESET', 'ECONNRESET']);
-  }, 30_000);
+  });
 
   it('a redirect is an answer, and is not followed', async () => {
     server.answer = ({ socket }) =>

@@ -97,9 +97,15 @@ export class RawWechat {
     readonly ports: { readonly port: number; readonly control_port: number; readonly ca: string },
   ) {}
 
-  static async start(): Promise<RawWechat> {
+  /** The authority and the keys are those kept in `directory`; null: its own. */
+  static async start(directory: string | null = process.env['SIMULATOR_DIRECTORY'] ?? null): Promise<RawWechat> {
     const child = spawn(process.execPath, [MAIN], {
-      env: { PATH: process.env['PATH'], SIMULATOR_PORT: '0', SIMULATOR_CONTROL_PORT: '0' },
+      env: {
+        PATH: process.env['PATH'],
+        ...(directory !== null && { SIMULATOR_DIRECTORY: directory }),
+        SIMULATOR_PORT: '0',
+        SIMULATOR_CONTROL_PORT: '0',
+      },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const line = await new Promise<string>((resolve) => child.stdout.once('data', (chunk) => resolve(String(chunk))));

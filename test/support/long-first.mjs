@@ -1,0 +1,25 @@
+import Sequencer from '@jest/test-sequencer';
+
+/** Files that take minutes, the longest first: begun last, they would run on alone while the other processors idle. */
+const LONG = [
+  'faults/crash-abandoned',
+  'faults/crash-killed',
+  'faults/model',
+  'e2e/events-delivery',
+  'e2e/commands',
+  'faults/instances',
+  'faults/database',
+  'e2e/processes',
+];
+
+/** The order of the test files; a clean clone knows no times of earlier runs. */
+export default class LongFirst extends Sequencer {
+  async sort(tests) {
+    const sorted = await super.sort(tests);
+    const rank = ({ path }) => {
+      const place = LONG.findIndex((part) => path.includes(part));
+      return place === -1 ? LONG.length : place;
+    };
+    return [...sorted].sort((a, b) => rank(a) - rank(b));
+  }
+}
