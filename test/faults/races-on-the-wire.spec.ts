@@ -54,12 +54,14 @@ it('N01: one notice delivered many times at once to two instances: one row, one 
       );
     await gate.holdOrders(refund.order);
     const met = await meet(gate, { first: deliver(first), second: deliver(second) });
+    // Held for longer than a lock is waited for, some of them are told to come again.
+    if (!met.both) return false;
     expect([met.first.status, met.second.status]).toEqual(['fulfilled', 'fulfilled']);
     const rows = await first.sql('SELECT deliveries, result FROM notification WHERE refund_id = $1', [refund.uuid]);
     expect(rows).toEqual([{ deliveries, result: 'applied' }]);
     expect(await statesOf(refund)).toEqual(['accepted', 'succeeded']);
     expect(await first.counters(refund.order)).toEqual({ reserved: 0, refunded: 300, outside: 0, count: 1 });
-    return met.both;
+    return true;
   });
 });
 

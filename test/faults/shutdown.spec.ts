@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../e2e/support/instance.js';
 import { type Json, type Order, Stack } from '../e2e/support/stack.js';
 import { faultsOfBooks, settle } from './support/books.js';
@@ -33,15 +34,25 @@ async function terminate({ child }: Instance): Promise<{ code: number | null; to
   return { code: await ended, tookMs: performance.now() - startMs };
 }
 
-/** Ends the process in the middle of the load; how it ended, and how many refunds were on the wire then. */
+/** How many refunds are on the wire, once some are; 0 when none comes to be within a minute. */
+async function untilOnWire(): Promise<number> {
+  const untilMs = performance.now() + 60_000;
+  for (;;) {
+    const { rowCount } = await stack.database.query(`SELECT 1 FROM refund WHERE state = 'submitting'`);
+    if (rowCount || performance.now() > untilMs) return rowCount ?? 0;
+    await sleep(20);
+  }
+}
+
+/** Ends the process in the middle of the load, with refunds on the wire; how it ended, and how many those were. */
 async function underLoad(
   load: Load,
   instance: Instance,
 ): Promise<Awaited<ReturnType<typeof terminate>> & { onWire: number }> {
   try {
     await load.untilTaken(TAKEN + dice.below(TAKEN));
-    const { rowCount } = await stack.database.query(`SELECT 1 FROM refund WHERE state = 'submitting'`);
-    return { ...(await terminate(instance)), onWire: rowCount ?? 0 };
+    const onWire = await untilOnWire();
+    return { ...(await terminate(instance)), onWire };
   } finally {
     await load.stop();
   }

@@ -11,6 +11,8 @@ const WAITING_SQL = `
 
 /** Below the service's own lock_timeout of 1 s, so that who waits is still there when the gate opens. */
 const INSIDE_WITHIN_MS = 800;
+/** Who came in may have been waiting since it was started: when the gate opens later than this, its wait may have ended before. */
+const LOCK_TIMEOUT_MS = 1000;
 const LOOK_AGAIN_MS = 2;
 
 /**
@@ -66,7 +68,7 @@ export class Gate {
   }
 }
 
-/** What two sides came to, and whether both were inside the gap when it opened. */
+/** What two sides came to, and whether both were inside the gap, in the order they were started, when it opened. */
 export interface Met<A, B> {
   readonly both: boolean;
   readonly first: PromiseSettledResult<A>;
@@ -82,14 +84,16 @@ export async function meet<A, B>(
   sides: { readonly first: () => Promise<A>; readonly second: () => Promise<B>; readonly ahead?: Side },
 ): Promise<Met<A, B>> {
   const { ahead = 'first' } = sides;
+  const startMs = performance.now();
   const started: { first?: Promise<PromiseSettledResult<A>>; second?: Promise<PromiseSettledResult<B>> } = {};
   for (const side of ahead === 'first' ? (['first', 'second'] as const) : (['second', 'first'] as const)) {
     if (side === 'first') started.first = settled(sides.first());
     else started.second = settled(sides.second());
     await gate.inside(side);
   }
-  const both = await gate.inside('first', 'second');
+  const inside = await gate.inside('first', 'second');
   await gate.open();
+  const both = inside && performance.now() - startMs < LOCK_TIMEOUT_MS;
   const [first, second] = await Promise.all([started.first, started.second]);
   if (!first || !second) throw new Error('both sides were started');
   return { both, first, second };
@@ -103,7 +107,7 @@ async function settled<T>(side: Promise<T>): Promise<PromiseSettledResult<T>> {
 /** Times that both sides must have been inside. */
 export const MEETINGS = 50;
 /** A busy machine may let a few of them pass each other. */
-const ROUNDS_MAX = 75;
+const ROUNDS_MAX = 150;
 
 /** Runs rounds until both sides were inside the gap 50 times, prints how often that was, and is void when they never were so often. */
 export async function meetings(name: string, round: (number: number) => Promise<boolean>): Promise<void> {

@@ -74,13 +74,19 @@ describe('a slot that is missed', () => {
     expect(sendsOf(merchant)).toHaveLength(1);
     expect(row).toMatchObject({ attempts: 0, not_sent_count: 0, in_doubt_since: null });
     const events = await domain.events(refund);
-    expect(events.map(({ to_state: to }) => to)).toEqual(['queued', 'submitting', 'queued', 'submitting', 'accepted']);
-    expect(events[2]?.detail).toEqual({ outcome: 'not_sent', code: 'slot_missed' });
+    const missed = events.filter(({ detail }) => detail['code'] === 'slot_missed');
+    // At least the one that was made to be missed; a busy machine may let another pass.
+    expect(missed.length).toBeGreaterThanOrEqual(1);
+    expect(missed.map(({ detail }) => detail)).toEqual(
+      missed.map(() => ({ outcome: 'not_sent', code: 'slot_missed' })),
+    );
+    const before = missed.flatMap(() => ['submitting', 'queued']);
+    expect(events.map(({ to_state: to }) => to)).toEqual(['queued', ...before, 'submitting', 'accepted']);
     const calls = await domain.sql('SELECT outcome, code FROM gateway_call WHERE refund_id = $1 ORDER BY intent_at', [
       refund.uuid,
     ]);
     expect(calls).toEqual([
-      { outcome: 'not_sent', code: 'slot_missed' },
+      ...missed.map(() => ({ outcome: 'not_sent', code: 'slot_missed' })),
       { outcome: 'shown', code: null },
     ]);
   });
