@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** What one hostile input may cost (faults.md 2.7). */
 const CPU_MS_MAX = 20;
-const REPEATS = 9;
+/** A machine that serves others may be slow for some seconds, and books what it takes for them as ours. */
+const REPEATS = 50;
+const PAUSE_MS = 100;
 /** Of what is in use after a collection; a leak of some hundred bytes per input passes it in a long run. */
 const GROWTH_MB_MAX = 30;
 
@@ -18,20 +21,16 @@ function cpuMs(): number {
 
 /** Runs `work` once and throws when it costs too much: when it does, and so does each of some more runs. */
 export function withinBudget<T>(what: () => string, work: () => T): T {
-  const began = cpuMs();
+  let began = cpuMs();
   const result = work();
-  if (cpuMs() - began > CPU_MS_MAX)
-    assertLeast(
-      what,
-      Array.from({ length: REPEATS }, () => costOf(work)),
-    );
+  const costsMs = [cpuMs() - began];
+  while (isOver(what, costsMs)) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    began = cpuMs();
+    work();
+    costsMs.push(cpuMs() - began);
+  }
   return result;
-}
-
-function costOf(work: () => unknown): number {
-  const began = cpuMs();
-  work();
-  return cpuMs() - began;
 }
 
 /** The same for work that is waited for; `again` repeats it without its effects. */
@@ -40,23 +39,26 @@ export async function withinBudgetAsync<T>(
   work: () => Promise<T>,
   again: () => Promise<unknown> = work,
 ): Promise<T> {
-  const began = cpuMs();
+  let began = cpuMs();
   const result = await work();
-  if (cpuMs() - began <= CPU_MS_MAX) return result;
-  const costs: number[] = [];
-  for (let n = 0; n < REPEATS; n += 1) {
-    const start = cpuMs();
+  const costsMs = [cpuMs() - began];
+  while (isOver(what, costsMs)) {
+    await sleep(PAUSE_MS);
+    began = cpuMs();
     await again();
-    costs.push(cpuMs() - start);
+    costsMs.push(cpuMs() - began);
   }
-  assertLeast(what, costs);
   return result;
 }
 
-/** What other threads do meanwhile, collecting garbage or compiling, only ever adds: the least of the runs is what the input costs. */
-function assertLeast(what: () => string, costsMs: readonly number[]): void {
-  const least = Math.min(...costsMs);
-  if (least > CPU_MS_MAX) throw new Error(`${least.toFixed(1)} ms of CPU for ${what()}`);
+/**
+ * True while no run was cheap enough and there are runs left; throws after the last. What other threads do meanwhile, collecting garbage or
+ * compiling, only ever adds: the least of the runs is what the input costs.
+ */
+function isOver(what: () => string, costsMs: readonly number[]): boolean {
+  if ((costsMs.at(-1) ?? 0) <= CPU_MS_MAX) return false;
+  if (costsMs.length > REPEATS) throw new Error(`${Math.min(...costsMs).toFixed(1)} ms of CPU for ${what()}`);
+  return true;
 }
 
 /** Watches what must stay as it is over a campaign: the memory of this process, and what every object inherits. */
