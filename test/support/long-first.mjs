@@ -10,6 +10,10 @@ const LONG = [
   'faults/instances',
   'faults/database',
   'e2e/processes',
+  'e2e/answers',
+  'e2e/lifecycle',
+  'faults/door',
+  'faults/notices',
 ];
 
 /** The order of the test files; a clean clone knows no times of earlier runs. */
