@@ -8,7 +8,7 @@ import { Load } from './load.js';
 import { OwnPostgres, type OwnPostgresOptions } from './own-postgres.js';
 
 const PER_SECOND = sizeOf({ ci: 20, long: 40 });
-const ROUNDS = sizeOf({ ci: 1, long: 3 });
+const ROUNDS = sizeOf({ ci: 1, long: 2 });
 /** No idle connection, whose end a request could meet: whatever is cut off, the service has cut off. */
 const ONE_REQUEST = { connection: 'close' };
 const HEALTHY_MS = 5000;
