@@ -7,7 +7,7 @@ import { Settings } from '../config/settings.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { record } from './audit-log.js';
 import type { Caller, Identity, Role } from './caller.js';
-import { newKeyText, readKeyText, sameSecret } from './key-text.js';
+import { hashOf, newKeyText, readKeyText, sameHash } from './key-text.js';
 import type { ApiKeyView, NewApiKeyView } from './api-key.view.js';
 
 /** A deleted key is dead everywhere within this time. */
@@ -39,22 +39,25 @@ const COLUMNS = `id, name, role, appids, secret_hash, created_at, created_by, ex
 /** API keys: made, listed, deleted, and turned into callers. Only the hash of a key is stored. */
 @Injectable()
 export class ApiKeys {
+  private readonly adminHash: Buffer;
   private readonly cache = new Map<string, { readonly row: KeyRow | null; readonly readAtMs: number }>();
 
   constructor(
     private readonly uow: UnitOfWork,
-    private readonly settings: Settings,
+    settings: Settings,
     @Inject(CLOCK) private readonly clock: Clock,
-  ) {}
+  ) {
+    this.adminHash = hashOf(settings.adminApiKey.reveal());
+  }
 
   /** Who this key text stands for; null for every kind of wrong key. */
   async callerOf(text: string): Promise<Identity | null> {
-    if (sameSecret(text, this.settings.adminApiKey.reveal())) {
+    if (sameHash(hashOf(text), this.adminHash)) {
       return { id: 'admin', name: 'ADMIN_API_KEY', role: 'admin', appids: null };
     }
     const key = readKeyText(text);
     const row = key && (await this.cached(key.uuid));
-    if (!key || !row?.live || !sameSecret(row.secret_hash, key.secretHash)) return null;
+    if (!key || !row?.live || !sameHash(row.secret_hash, key.secretHash)) return null;
     return { id: publicId('apiKey', row.id), name: row.name, role: row.role, appids: row.appids };
   }
 

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** A new key: its text is shown once, its hash is kept. */
 export interface NewKeyText {
@@ -24,15 +24,16 @@ export function readKeyText(text: string): { readonly uuid: string; readonly sec
   return { uuid, secretHash: hashOf(secret) };
 }
 
-/** Compares two texts or hashes in constant time, by their SHA-256. */
-export function sameSecret(a: string | Buffer, b: string | Buffer): boolean {
-  return timingSafeEqual(hashOf(a), hashOf(b));
+/** The SHA-256 of a secret. */
+export function hashOf(secret: string): Buffer {
+  return hash('sha256', secret, 'buffer');
 }
 
-function hashOf(secret: string | Buffer): Buffer {
-  return createHash('sha256').update(secret).digest();
+/** Compares two hashes in constant time. */
+export function sameHash(a: Buffer, b: Buffer): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
 }
 
 function checksum(id: string, secret: string): string {
-  return createHash('sha256').update(`${id}.${secret}`).digest('hex').slice(0, 6);
+  return hash('sha256', `${id}.${secret}`, 'hex').slice(0, 6);
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { plainToInstance } from 'class-transformer';
 import { Equals, IsIn, IsOptional, Matches, validateSync } from 'class-validator';
 import { fenFromText } from '../../common/fen.js';
@@ -197,5 +197,5 @@ function firstThat<T>(
 }
 
 function sha256(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes, 'hex');
 }
