@@ -72,7 +72,17 @@ export class WorkLoop {
       if (again === true || this.ending) continue;
       // Woken again and again, as by a busy intake, it still leaves the database a moment between its steps.
       if (this.woken) await sleep(WOKEN_GAP_MS);
-      else await Promise.race([sleep(this.pollMs), new Promise<void>((resolve) => (this.wakeUp = resolve))]);
+      else await this.pollOrWake();
     }
+  }
+
+  private pollOrWake(): Promise<void> {
+    return new Promise((resolve) => {
+      const poll = setTimeout(resolve, this.pollMs);
+      this.wakeUp = () => {
+        clearTimeout(poll);
+        resolve();
+      };
+    });
   }
 }
