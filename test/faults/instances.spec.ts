@@ -1,6 +1,5 @@
-import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fullestSecond, type Send, sendsOf } from '../e2e/support/sends.js';
+import { fullestSecond, putFirst, type Send, sendsOf, slowedAfterMs } from '../e2e/support/sends.js';
 import type { Instance } from '../e2e/support/instance.js';
 import { type Json, type Merchant, type Order, Stack, unique } from '../e2e/support/stack.js';
 import { setRoleTimeoutsOf } from '../../src/database/migrations.js';
@@ -170,20 +169,14 @@ const BURST = sizeOf({ ci: 200, long: 600 });
 /** 30, 60 and 120 in a second, then all, over connections that are opened meanwhile: what the start of a merchant costs. */
 const RAMP_MS = 6000;
 const FAILING_MS = 4000;
-/** How long after the slot of the first failing request the rate was lowered; no row until it is. */
-const SLOWED_SQL = `
-  SELECT extract(epoch FROM rate_changed_at - (SELECT min(intent_at) FROM gateway_call WHERE outcome = 'later')) * 1000 AS after_ms
-  FROM merchant_rate WHERE rate_per_second < 6`;
 
 /**
  * Waits until the merchant is slowed down; milliseconds from the first failing request until its burst was known, with which its first
  * second begins. In the long run, on an idle machine, that is when the first error is answered; on a busy one it may be long after.
  */
 async function burstKnownMs(): Promise<number> {
-  const slowed = async (): Promise<Json | undefined> => (await stack.database.query<Json>(SLOWED_SQL)).rows[0];
-  const known = await stack.eventually(slowed, (row) => row !== undefined);
-  expect(known).toBeDefined();
-  return ROUNDS > 1 ? LATENCY_MS : Number(known?.['after_ms']);
+  const afterMs = await slowedAfterMs(stack, merchant.mchId);
+  return ROUNDS > 1 ? LATENCY_MS : afterMs;
 }
 
 /** Longer than all is sent. */
@@ -203,8 +196,7 @@ it(
     await begin();
     await stack.control('POST', '/limits', { latency_ms: LATENCY_MS });
     await stack.addInstance({ ROLE: 'api' });
-    // So that it notes a request when it arrives, on a busy machine too; without the right to say so it takes its turn.
-    if (process.getuid?.() === 0) setPriority(stack.simulatorProcess.pid ?? 0, -20);
+    putFirst(stack);
     await register(SETTLE_LATER_S * 1000);
     const asked: Asked[] = [];
     while (asked.length < BACKLOG) asked.push(...(await askEach(await paidOrders(50), 'B')));

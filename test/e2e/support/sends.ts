@@ -1,3 +1,4 @@
+import { setPriority } from 'node:os';
 import type { Json, Stack } from './stack.js';
 
 /** One refund request as the simulated WeChat saw it; times are those of its clock that only runs forward. */
@@ -31,4 +32,21 @@ export function fullestSecond(sends: readonly Send[]): number {
     fullest = Math.max(fullest, last - first + 1);
   }
   return fullest;
+}
+
+/** From now on WeChat notes a request when it arrives, on a busy machine too; without the right to say so it takes its turn. */
+export function putFirst({ simulatorProcess }: Stack): void {
+  if (process.getuid?.() === 0) setPriority(simulatorProcess.pid ?? 0, -20);
+}
+
+const SLOWED_SQL = `
+  SELECT extract(epoch FROM rate_changed_at - (SELECT min(intent_at) FROM gateway_call WHERE mch_id = $1 AND outcome = 'later')) * 1000 AS ms
+  FROM merchant_rate WHERE mch_id = $1 AND rate_per_second < 6`;
+
+/** Waits until errors have slowed a merchant down; milliseconds from the slot of the first failing request to that moment. */
+export async function slowedAfterMs(stack: Stack, mchId: string): Promise<number> {
+  const slowed = async (): Promise<Json | undefined> => (await stack.database.query<Json>(SLOWED_SQL, [mchId])).rows[0];
+  const known = await stack.eventually(slowed, (row) => row !== undefined);
+  if (!known) throw new Error('errors have not slowed the merchant down');
+  return Number(known['ms']);
 }
