@@ -1,5 +1,5 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import { Client } from 'undici';
 import type { Clock } from '../common/clock.js';
 import { assertOutsideTransaction } from '../database/unit-of-work.js';
@@ -137,6 +137,8 @@ class ConnectionPool {
   private readonly all = new Set<Connection>();
   private opening = 0;
   private closed = false;
+  /** Made once: reading a certificate and its key costs as much as our side of a handshake. */
+  private context: SecureContext | null = null;
 
   constructor(
     private readonly origin: URL,
@@ -180,7 +182,8 @@ class ConnectionPool {
   private async open(): Promise<Connection> {
     this.opening += 1;
     try {
-      const line = await handshake(this.origin, this.certificate);
+      this.context ??= secureContext(this.certificate);
+      const line = await handshake(this.origin, this.context);
       const connection = new Connection(this.origin, line, this.clock, {
         giveBack: (used) => this.keep(used),
         answered: (headers) => this.skew.note(headers['date'], this.clock.wallMs()),
@@ -198,18 +201,22 @@ class ConnectionPool {
   }
 }
 
+function secureContext(certificate: MerchantAccount['clientCertificate']): SecureContext {
+  const client = certificate && { cert: certificate.certificatePem, key: certificate.privateKeyPem.reveal() };
+  return tls.createSecureContext({ minVersion: 'TLSv1.2', ...client });
+}
+
 /** Opens a TLS connection within 2 s; rejects with {@link NotConnected}. */
-function handshake(origin: URL, certificate: MerchantAccount['clientCertificate']): Promise<Line> {
+function handshake(origin: URL, context: SecureContext): Promise<Line> {
   return new Promise((resolve, reject) => {
     const { hostname, port } = origin;
     const tcp = connectTcp({ host: hostname, port: port === '' ? 443 : Number(port), noDelay: true });
-    const tls = connectTls({
+    const secure = tls.connect({
       socket: tcp,
       host: hostname,
       servername: isIP(hostname) === 0 ? hostname : '',
-      minVersion: 'TLSv1.2',
+      secureContext: context,
       ALPNProtocols: ['http/1.1'],
-      ...(certificate && { cert: certificate.certificatePem, key: certificate.privateKeyPem.reveal() }),
     });
     const fail = (reason: string): void => {
       clearTimeout(timer);
@@ -218,12 +225,12 @@ function handshake(origin: URL, certificate: MerchantAccount['clientCertificate'
     };
     const timer = setTimeout(() => fail('no connection in 2 s'), CONNECT_TIMEOUT_MS);
     tcp.on('error', (error: Error) => fail(error.message));
-    tls.on('error', (error: Error) => fail(error.message));
-    tls.once('secureConnect', () => {
+    secure.on('error', (error: Error) => fail(error.message));
+    secure.once('secureConnect', () => {
       clearTimeout(timer);
       // Flowing, so that a connection closed by the other side is noticed while it is idle.
-      tls.resume();
-      resolve({ tcp, tls });
+      secure.resume();
+      resolve({ tcp, tls: secure });
     });
   });
 }
