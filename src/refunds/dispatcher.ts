@@ -105,7 +105,8 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
       for (const refund of claim.refunds) this.loop.track(this.send(claim, refund));
       const lastSlotMs = claim.refunds.at(-1)?.slotMs ?? 0;
       await sleep(Math.max(0, lastSlotMs - this.databaseMs(claim).latest - CLAIM_AHEAD_MS));
-      want = claim.refunds.length < want ? 0 : SLOTS_PER_CLAIM_MAX;
+      // As many came meanwhile, or more: connections are opened for what is likely there, not for a whole claim.
+      want = claim.refunds.length < want ? 0 : Math.min(SLOTS_PER_CLAIM_MAX, 2 * want);
     }
   }
 

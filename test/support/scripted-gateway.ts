@@ -58,6 +58,8 @@ export function shownOf(request: RefundRequest, change: Partial<ShownRefund> = {
 export class ScriptedGateway implements RefundGateway {
   readonly sends: Timed<RefundRequest>[] = [];
   readonly queries: Timed<RefundQuery>[] = [];
+  /** How many connections each call of `warm` asked for. */
+  readonly warmed: { readonly mchId: string; readonly count: number }[] = [];
   /** Merchants that no script reaches. */
   readonly exempt = new Set<string>();
   /** What WeChat holds, by out_refund_no. */
@@ -98,7 +100,8 @@ export class ScriptedGateway implements RefundGateway {
     return { ...FACTS, outcome: 'not_found', code: 'REFUNDNOTEXIST', shown: null };
   }
 
-  warm(_mchId: string, count: number): Promise<number> {
+  warm(mchId: string, count: number): Promise<number> {
+    this.warmed.push({ mchId, count });
     return Promise.resolve(count);
   }
 

@@ -1,4 +1,5 @@
 import { claimSends } from '../../../src/refunds/claim.js';
+import { SLOTS_PER_CLAIM_MAX } from '../../../src/refunds/limits.js';
 import { lockRate } from '../../../src/refunds/merchant-rate.js';
 import { makeCertificate } from '../../support/certificate.js';
 import { ADMIN, type Merchant, type Order, type Refund, RefundDomain } from '../../support/refund-domain.js';
@@ -51,6 +52,31 @@ describe('disabling a merchant', () => {
     await domain.eventually(async () => (await domain.states(merchant))['accepted'] === 200, undefined, 15);
     expect(sendsOf(merchant)).toHaveLength(200);
     expect(new Set(sendsOf(merchant).map(({ outRefundNo }) => outRefundNo)).size).toBe(200);
+  });
+});
+
+describe('connections opened ahead', () => {
+  const warmed = ({ mchId }: Merchant): number[] =>
+    domain.gateway.warmed.filter((call) => call.mchId === mchId).map(({ count }) => count);
+
+  it('are one for one refund, and two for what may have come meanwhile', async () => {
+    const merchant = await domain.merchant();
+    const [order] = (await domain.orders(merchant, 1)) as [Order];
+    const refund = await domain.refund(order);
+    await domain.until(refund, 'accepted');
+    await domain.eventually(() => warmed(merchant).length >= 2);
+    expect(warmed(merchant).slice(0, 2)).toEqual([1, 2]);
+  });
+
+  it('are as many as a claim may take while there is more to send', async () => {
+    const merchant = await domain.merchant();
+    await domain.sql('UPDATE merchant_rate SET rate_per_second = 150 WHERE mch_id = $1', [merchant.mchId]);
+    const orders = await domain.orders(merchant, 40);
+    const planted = await Promise.all(orders.map((order) => domain.plant(order, 'queued')));
+    const ids = planted.map(({ uuid }) => uuid);
+    await domain.sql('UPDATE refund SET next_attempt_at = tuikuan_now() WHERE id = ANY($1)', [ids]);
+    await domain.eventually(() => sendsOf(merchant).length === 40);
+    expect(warmed(merchant).slice(0, 2)).toEqual([SLOTS_PER_CLAIM_MAX, SLOTS_PER_CLAIM_MAX]);
   });
 });
 
