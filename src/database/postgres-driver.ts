@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import { assert } from '../common/assert.js';
 import { isStalePlan } from './database-errors.js';
@@ -19,8 +20,20 @@ function nameOf(text: string): string {
   return name;
 }
 
-/** A client that never lies about a COMMIT and never goes back to the pool with a question still open. */
+/** What TypeORM opens a transaction with. */
+const START = 'START TRANSACTION';
+const READS = /^\s*(SELECT|WITH)\b/i;
+const WRITES = /\b(INSERT|DELETE|MERGE)\b|(?<!FOR |KEY )\bUPDATE\b/i;
+
+const readsOrLocks = (text: string): boolean => READS.test(text) && !WRITES.test(text);
+
+/**
+ * A client that never lies about a COMMIT, never goes back to the pool with a question still open, and sends the start of a transaction
+ * together with a first statement that reads or locks: one round trip less. Should the start alone fail, nothing has changed.
+ */
 class CarefulClient extends pg.Client {
+  private starting = false;
+
   constructor(config?: string | pg.ClientConfig) {
     super(config);
     // Between the pool's listener and TypeORM's there is a moment without any, and an error that nobody listens to ends the process. A
@@ -31,8 +44,27 @@ class CarefulClient extends pg.Client {
   // pg's overloads cannot be restated in a subclass; TypeORM uses the form that gives a promise, every other passes through.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   override query(config: any, values?: any, callback?: any): any {
+    if (config === START) {
+      this.starting = true;
+      return Promise.resolve({ command: 'START', rows: [] });
+    }
+    if (this.starting) {
+      this.starting = false;
+      return readsOrLocks(String(config))
+        ? this.started(config, values)
+        : super.query(START).then(() => this.query(config, values) as Promise<unknown>);
+    }
     const result: unknown = super.query(this.prepared(config, values) as never, values as never, callback as never);
     return result instanceof Promise ? this.watched(config, result as Promise<pg.QueryResult>) : result;
+  }
+
+  private async started(config: unknown, values: unknown): Promise<unknown> {
+    this.stream.cork();
+    const start = super.query(START);
+    const first = this.query(config, values) as Promise<unknown>;
+    this.stream.uncork();
+    const [, result] = await Promise.all([start, first]);
+    return result;
   }
 
   /** What is sent for a text and its values. */
@@ -56,19 +88,22 @@ class CarefulClient extends pg.Client {
 
   /** After a reply that did not come nothing else is asked on this connection: the pool drops it and opens another. */
   private cut(): void {
-    const { connection } = this as unknown as { connection: { stream: { destroy(): void } } };
-    connection.stream.destroy();
+    this.stream.destroy();
+  }
+
+  private get stream(): Duplex {
+    return (this as unknown as { connection: { stream: Duplex } }).connection.stream;
   }
 }
 
 /**
- * Names each parametrised statement by its text, so that PostgreSQL parses and plans it once per connection; TypeORM names none.
- * Statements without parameters (BEGIN, COMMIT) stay as they are, and so do those that are planned by their values.
+ * Names each statement of ours by its text, so that PostgreSQL parses and plans it once per connection; TypeORM names none. What comes
+ * without a list of values (BEGIN, COMMIT) stays as it is, and so does what is planned by its values.
  */
 class NamingClient extends CarefulClient {
   protected override prepared(config: unknown, values: unknown): unknown {
-    const parametrised = typeof config === 'string' && Array.isArray(values) && values.length > 0;
-    return parametrised && !config.startsWith(PLANNED_BY_VALUES) ? { name: nameOf(config), text: config } : config;
+    const ours = typeof config === 'string' && Array.isArray(values);
+    return ours && !config.startsWith(PLANNED_BY_VALUES) ? { name: nameOf(config), text: config } : config;
   }
 }
 
@@ -97,6 +132,7 @@ const CONNECTION_LIFE_SECONDS = 1800;
 export function poolOptions(max: number): pg.PoolConfig {
   return {
     max,
+    pipeline: true,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     keepAlive: true,

@@ -87,6 +87,8 @@ describe('the two pools', () => {
 });
 
 describe('named statements', () => {
+  const PREPARED = 'SELECT name, statement FROM pg_prepared_statements';
+
   async function preparedBy(namedStatements: boolean): Promise<string[]> {
     const options = dataSourceOptions({ url: database.url, namedStatements, poolMax: 1 });
     const source = await new DataSource(options).initialize();
@@ -95,10 +97,7 @@ describe('named statements', () => {
       for (const n of [1, 2, 3]) await uow.query('SELECT $1::int AS n', [n]);
       await uow.query('SELECT 4 AS n', []);
       await uow.run((tx) => tx.query('SELECT $1::text', ['in a transaction']));
-      const rows = await uow.query<{ name: string; statement: string }>(
-        'SELECT name, statement FROM pg_prepared_statements',
-        [],
-      );
+      const rows = await uow.query<{ name: string; statement: string }>(PREPARED, []);
       expect(rows.every(({ name }) => name.length <= 63)).toBe(true);
       return rows.map(({ statement }) => statement).sort();
     } finally {
@@ -106,8 +105,8 @@ describe('named statements', () => {
     }
   }
 
-  it('are the ones with parameters, each prepared once', async () => {
-    expect(await preparedBy(true)).toEqual(['SELECT $1::int AS n', 'SELECT $1::text']);
+  it('are ours, each prepared once, and neither BEGIN nor COMMIT', async () => {
+    expect(await preparedBy(true)).toEqual(['SELECT $1::int AS n', 'SELECT $1::text', 'SELECT 4 AS n', PREPARED]);
   });
 
   it('are none behind a transaction-mode pooler', async () => {
