@@ -7,4 +7,5 @@ export default {
   testMatch: ['<rootDir>/test/bench/**/*.bench.ts'],
   maxWorkers: 1,
   testTimeout: 300_000,
+  globals: { plansByValues: true },
 };

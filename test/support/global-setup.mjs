@@ -14,7 +14,7 @@ const built = new URL('../../dist/database/', import.meta.url);
  * making keys anew for each took a tenth of all processor time. It uses the built service (`npm run build`), since jest does not resolve
  * TypeScript for its own set-up.
  */
-export default async function globalSetup() {
+export default async function globalSetup(_globalConfig, { globals }) {
   if (!existsSync(new URL('migrations.js', built))) throw new Error('the tests need the built service: npm run build');
   const { startEmbeddedPostgres } = await import(new URL('embedded-postgres.js', built).href);
   const { shutDown } = await import(new URL('embedded-postmaster.js', built).href);
@@ -25,6 +25,8 @@ export default async function globalSetup() {
   const postgres = await startEmbeddedPostgres(directory, { durable: false });
   const client = new pg.Client({ connectionString: postgres.url });
   await client.connect();
+  // A connection plans a statement five times by its values before it settles; those of tests are too short-lived for that.
+  if (!globals.plansByValues) await client.query('ALTER ROLE CURRENT_USER SET plan_cache_mode = force_generic_plan');
   await client.query('CREATE DATABASE template_tuikuan');
   await client.end();
   await migrateUp(postgres.url.replace(/[^/]+$/, 'template_tuikuan'));
