@@ -1,14 +1,18 @@
 import Sequencer from '@jest/test-sequencer';
 
-/** Files that take minutes, the longest first: begun last, they would run on alone while the other processors idle. */
+/**
+ * Files that take minutes, the longest first: begun last, they would run on alone while the other processors idle. Those that mostly wait
+ * stand between those that mostly compute, so that there is always work for a processor and never more than it can do.
+ */
 const LONG = [
   'faults/crash-abandoned',
-  'faults/crash-killed',
-  'faults/model',
   'e2e/events-delivery',
-  'e2e/commands',
+  'faults/crash-killed',
+  'integration/database/embedded-postgres',
+  'faults/model',
   'faults/instances',
   'faults/database',
+  'e2e/commands',
   'e2e/processes',
   'e2e/answers',
   'e2e/lifecycle',
