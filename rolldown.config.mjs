@@ -13,7 +13,7 @@ export default {
     /^@fastify\/(multipart|view)$/,
     /^(class-transformer\/storage|pg-native|pg-query-stream)$/,
     // Drivers of other databases that TypeORM knows.
-    /^(@google-cloud\/spanner|@sap\/hana-client|hdb-pool|mysql2?|oracledb|typeorm-aurora-data-api-driver|i?oredis|redis|better-sqlite3|sqlite3|sql\.js|mssql|mongodb|react-native-sqlite-storage)/,
+    /^(@google-cloud\/spanner|@sap\/hana-client|hdb-pool|mysql2?|oracledb|typeorm-aurora-data-api-driver|(io)?redis|better-sqlite3|sqlite3|sql\.js|mssql|mongodb|react-native-sqlite-storage)/,
     // One copy, so that the crash campaign can stand between it and the database.
     'pg',
   ],

@@ -81,14 +81,8 @@ class CarefulClient extends pg.Client {
       return result;
     } catch (error) {
       if (isStalePlan(error)) forgetNames();
-      if (error instanceof Error && error.message === 'Query read timeout') this.cut();
       throw error;
     }
-  }
-
-  /** After a reply that did not come nothing else is asked on this connection: the pool drops it and opens another. */
-  private cut(): void {
-    this.stream.destroy();
   }
 
   private get stream(): Duplex {
@@ -132,6 +126,7 @@ const CONNECTION_LIFE_SECONDS = 1800;
 export function poolOptions(max: number): pg.PoolConfig {
   return {
     max,
+    // Also: after a reply that did not come pg closes the connection, so that nothing else is asked on it and the pool opens another.
     pipeline: true,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
