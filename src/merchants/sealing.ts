@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { assert } from '../common/assert.js';
 import { Secret } from '../common/secret.js';
@@ -30,14 +30,23 @@ const BOX_OVERHEAD_BYTES = NONCE_BYTES + TAG_BYTES;
  */
 @Injectable()
 export class Sealer {
-  constructor(private readonly settings: Settings) {}
+  private readonly masterKeys: ReadonlyMap<string, KeyObject>;
+
+  constructor(private readonly settings: Settings) {
+    this.masterKeys = new Map(
+      [...settings.masterKeys].map(([id, key]) => [id, createSecretKey(key.reveal(), 'base64')]),
+    );
+  }
 
   seal(context: SealContext, text: string): Sealed {
     const kekId = this.settings.masterKeyActive;
     const aad = aadOf(context, kekId);
-    const dataKey = randomBytes(KEY_BYTES);
-    const wrapped = box(this.masterKey(kekId), aad, dataKey);
-    return { kekId, sealed: Buffer.concat([Buffer.of(FORMAT), wrapped, box(dataKey, aad, Buffer.from(text))]) };
+    const fresh = randomBytes(KEY_BYTES + 2 * NONCE_BYTES);
+    const dataKey = fresh.subarray(0, KEY_BYTES);
+    const wrapped = box(this.masterKey(kekId), fresh.subarray(KEY_BYTES, -NONCE_BYTES), aad, dataKey);
+    // As a KeyObject: Node 24 takes four times as long to begin with a key in bytes.
+    const inner = box(createSecretKey(dataKey), fresh.subarray(-NONCE_BYTES), aad, Buffer.from(text));
+    return { kekId, sealed: Buffer.concat([Buffer.of(FORMAT), ...wrapped, ...inner]) };
   }
 
   /** Throws for a text of another context, another master key or altered bytes; the message names no content. */
@@ -46,13 +55,13 @@ export class Sealer {
     const aad = aadOf(context, kekId);
     const split = 1 + BOX_OVERHEAD_BYTES + KEY_BYTES;
     const dataKey = unbox(this.masterKey(kekId), aad, sealed.subarray(1, split));
-    return new Secret(unbox(dataKey, aad, sealed.subarray(split)).toString());
+    return new Secret(unbox(createSecretKey(dataKey), aad, sealed.subarray(split)).toString());
   }
 
-  private masterKey(kekId: string): Buffer {
-    const key = this.settings.masterKeys.get(kekId);
+  private masterKey(kekId: string): KeyObject {
+    const key = this.masterKeys.get(kekId);
     assert(key, `MASTER_KEYS holds the key ${kekId}`);
-    return Buffer.from(key.reveal(), 'base64');
+    return key;
   }
 }
 
@@ -60,14 +69,13 @@ function aadOf(context: SealContext, kekId: string): Buffer {
   return Buffer.from(JSON.stringify([FORMAT, context.mchId, context.kind, context.version, kekId]));
 }
 
-function box(key: Buffer, aad: Buffer, plain: Buffer): Buffer {
-  const nonce = randomBytes(NONCE_BYTES);
+function box(key: KeyObject, nonce: Buffer, aad: Buffer, plain: Buffer): Buffer[] {
   const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES }).setAAD(aad);
-  const body = Buffer.concat([cipher.update(plain), cipher.final()]);
-  return Buffer.concat([nonce, cipher.getAuthTag(), body]);
+  const body = [cipher.update(plain), cipher.final()];
+  return [nonce, cipher.getAuthTag(), ...body];
 }
 
-function unbox(key: Buffer, aad: Buffer, sealed: Buffer): Buffer {
+function unbox(key: KeyObject, aad: Buffer, sealed: Buffer): Buffer {
   const nonce = sealed.subarray(0, NONCE_BYTES);
   const tag = sealed.subarray(NONCE_BYTES, BOX_OVERHEAD_BYTES);
   const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES }).setAAD(aad).setAuthTag(tag);

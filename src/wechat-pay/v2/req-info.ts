@@ -1,4 +1,4 @@
-import { createDecipheriv, createHash } from 'node:crypto';
+import { createDecipheriv, createSecretKey, hash } from 'node:crypto';
 
 /** One error for every cause: a wrong key and a broken padding must look the same. */
 export class ReqInfoUnreadable extends Error {
@@ -17,7 +17,7 @@ export class ReqInfoUnreadable extends Error {
 export function openReqInfo(reqInfo: string, apiV2Key: string): Buffer {
   const sealed = Buffer.from(reqInfo, 'base64');
   if (sealed.toString('base64') !== reqInfo.replace(/[\r\n]/g, '')) throw new ReqInfoUnreadable();
-  const key = Buffer.from(createHash('md5').update(apiV2Key).digest('hex'));
+  const key = createSecretKey(hash('md5', apiV2Key, 'hex'), 'latin1');
   try {
     const decipher = createDecipheriv('aes-256-ecb', key, null);
     return Buffer.concat([decipher.update(sealed), decipher.final()]);

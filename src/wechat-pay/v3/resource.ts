@@ -1,4 +1,4 @@
-import { createDecipheriv } from 'node:crypto';
+import { createDecipheriv, createSecretKey } from 'node:crypto';
 import type { Secret } from '../../common/secret.js';
 import { NoticeUnreadable } from '../notice-unreadable.js';
 import { textOf } from './answers.js';
@@ -25,7 +25,9 @@ export function openResource(apiV3Key: string, resource: SealedResource): string
   const nonce = Buffer.from(resource.nonce);
   if (sealed.length < TAG_BYTES || nonce.length !== NONCE_BYTES) throw new NoticeUnreadable('not_decryptable');
   try {
-    const decipher = createDecipheriv('aes-256-gcm', Buffer.from(apiV3Key), nonce, { authTagLength: TAG_BYTES })
+    const decipher = createDecipheriv('aes-256-gcm', createSecretKey(apiV3Key, 'utf8'), nonce, {
+      authTagLength: TAG_BYTES,
+    })
       .setAAD(Buffer.from(resource.associatedData))
       .setAuthTag(sealed.subarray(-TAG_BYTES));
     return Buffer.concat([decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()]).toString('utf8');

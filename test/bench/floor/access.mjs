@@ -1,4 +1,4 @@
-import { createDecipheriv, createHash, createPublicKey } from 'node:crypto';
+import { createDecipheriv, createHash, createPublicKey, createSecretKey } from 'node:crypto';
 
 const KEY_LIFE_MS = 3000;
 
@@ -53,8 +53,8 @@ export class Accounts {
       const publicKey = open('wechatpay_public_key');
       accounts.#byToken.set(row.token, {
         ...row,
-        v2Key: v2Key && Buffer.from(createHash('md5').update(v2Key).digest('hex')),
-        v3Key: Buffer.from(open('api_v3_key') ?? ''),
+        v2Key: v2Key && createSecretKey(createHash('md5').update(v2Key).digest('hex'), 'latin1'),
+        v3Key: createSecretKey(open('api_v3_key') ?? '', 'utf8'),
         serial: of('wechatpay_public_key')?.serial,
         publicKey: publicKey && createPublicKey(publicKey),
       });

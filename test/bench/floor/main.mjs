@@ -11,6 +11,7 @@
  * key, validation beyond what it reads, strict JSON and XML, deadlines, logs, metrics, languages, headers of every answer, and all work
  * after the doors: sending, asking, delivering events. It imports nothing from src.
  */
+import { createSecretKey } from 'node:crypto';
 import Fastify from 'fastify';
 import pg from 'pg';
 import { Accounts, ApiKeys } from './access.mjs';
@@ -27,7 +28,7 @@ const V2_SUCCESS = '<xml><return_code><![CDATA[SUCCESS]]></return_code><return_m
 
 const pool = new pg.Pool({ connectionString: DATABASE_URL, max: 10 });
 const [kekId, masterKey] = MASTER_KEYS.split(/:(.*)/s);
-const kek = { id: kekId, key: Buffer.from(masterKey, 'base64') };
+const kek = { id: kekId, key: createSecretKey(masterKey, 'base64') };
 const keys = new ApiKeys(pool);
 const accounts = await Accounts.load(pool, kek);
 

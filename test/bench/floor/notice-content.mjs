@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes, verify } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, randomBytes, verify } from 'node:crypto';
 import { v7 } from 'uuid';
 
 const FIELD = /<(\w+)>(?:<!\[CDATA\[(.*?)\]\]>|([^<]*))<\/\1>/gs;
@@ -91,7 +91,11 @@ function openV3(account, headers, raw) {
 function sealed(kek, mchId, id, text) {
   const aad = Buffer.from(JSON.stringify([1, mchId, 'notification', id, kek.id]));
   const dataKey = randomBytes(32);
-  return Buffer.concat([Buffer.of(1), ...box(kek.key, aad, dataKey), ...box(dataKey, aad, text)]).toString('base64');
+  return Buffer.concat([
+    Buffer.of(1),
+    ...box(kek.key, aad, dataKey),
+    ...box(createSecretKey(dataKey), aad, text),
+  ]).toString('base64');
 }
 
 function box(key, aad, plain) {
