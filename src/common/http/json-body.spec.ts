@@ -10,6 +10,13 @@ describe('the JSON reader', () => {
       d: '退款 "q": \\',
     });
     expect(read('')).toEqual({});
+    // Nothing in a text is taken for a number or a key.
+    const text = '1e2, -0 and 0.5 are ": 9007199254740993';
+    expect(read(JSON.stringify({ [text]: text, n: -12, m: [0, 9007199254740991] }))).toEqual({
+      [text]: text,
+      n: -12,
+      m: [0, 9007199254740991],
+    });
   });
 
   it.each([
@@ -22,6 +29,7 @@ describe('the JSON reader', () => {
     ['a whole number written as a fraction', '{"amount":1.0}'],
     ['minus zero', '{"amount":-0}'],
     ['a number beyond 2^53', '{"amount":9007199254740993}'],
+    ['a fraction in a list behind a text with quotes', '{"a":["\\"\\\\",1.5]}'],
     ['an infinite number', '{"amount":1e400}'],
     ['NaN', '{"amount":NaN}'],
     ['a prototype key', '{"__proto__":{"admin":true}}'],
