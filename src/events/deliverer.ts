@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { CLOCK, type Clock } from '../common/clock.js';
 import { publicId } from '../common/ids.js';
 import { log } from '../common/log.js';
+import { within } from '../common/within.js';
 import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
@@ -49,7 +49,7 @@ export class Deliverer implements OnApplicationBootstrap, BeforeApplicationShutd
   /** Claims nothing more, waits a moment for receivers, and gives back what they have not answered. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.loop.end();
-    await Promise.race([this.loop.drained(), sleep(DRAIN_MS, undefined, { ref: false })]);
+    await within(DRAIN_MS, this.loop.drained());
     this.poster.cutOff();
     await this.loop.drained();
     await this.book().catch((error: unknown) => log.error('tries could not be booked at the end', { cause: error }));

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, buildConnector, request } from 'undici';
 import { assert } from '../common/assert.js';
 import type { Clock } from '../common/clock.js';
+import { within } from '../common/within.js';
 import { assertOutsideTransaction } from '../database/unit-of-work.js';
 import type { TryResult } from './schedule.js';
 import { AddressRefused, type WebhookTargets } from './webhook-url.js';
@@ -11,6 +11,7 @@ const CONNECT_TIMEOUT_MS = 5000;
 const CALL_TIMEOUT_MS = 15_000;
 const ANSWER_BYTES_MAX = 16 * 1024;
 const IDLE_MS = 10_000;
+const CLOSE_MS = 1000;
 const USER_AGENT = 'Tuikuan-Webhooks/1';
 
 /** What came of one POST; nothing of the answer but its class and what it asks for. */
@@ -113,7 +114,7 @@ export class WebhookPoster {
 
   /** Closes every connection, within a second. */
   async close(): Promise<void> {
-    await Promise.race([this.agent.destroy(), sleep(1000, undefined, { ref: false })]);
+    await within(CLOSE_MS, this.agent.destroy());
   }
 
   /** An address written in the URL is never looked up, so it is judged here; and so is what the socket is connected to. */

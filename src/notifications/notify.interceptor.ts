@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Observable } from 'rxjs';
 import { AppError } from '../common/problem.js';
+import { LATE, within } from '../common/within.js';
 import { type MerchantAccount, MerchantDirectory } from '../merchants/merchant-account.js';
 import { NoticeUnreadable } from '../wechat-pay/notice-unreadable.js';
 import type { OpenedPaymentNotice, OpenedRefundNotice } from '../wechat-pay/opened-notice.js';
@@ -57,10 +57,8 @@ export class NotifyInterceptor implements NestInterceptor {
   }
 
   private async assertSigned(account: MerchantAccount, request: FastifyRequest, raw: Buffer): Promise<void> {
-    const late = sleep(KEY_WAIT_MS, 'late' as const, { ref: false });
-    const fault = await Promise.race([this.verifier.faultIn(account, request.headers, raw), late]);
-    if (fault === 'late')
-      throw new AppError('temporarily_unavailable', 'The key of the notice is still being fetched.');
+    const fault = await within(KEY_WAIT_MS, this.verifier.faultIn(account, request.headers, raw));
+    if (fault === LATE) throw new AppError('temporarily_unavailable', 'The key of the notice is still being fetched.');
     if (fault !== null) throw new NoticeUnreadable(fault);
   }
 }

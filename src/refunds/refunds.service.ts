@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../access/caller.js';
 import type { Fen } from '../common/fen.js';
 import { newUuid, publicId, uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { requestDigest } from '../common/request-digest.js';
+import { LATE, within } from '../common/within.js';
 import { Settings } from '../config/settings.js';
 import { Batches } from '../database/batches.js';
 import { constraintOf, isLockTimeout, UnitOfWork } from '../database/unit-of-work.js';
@@ -87,8 +87,7 @@ export class RefundsService {
   private async waitForTwin(names: readonly string[]): Promise<void> {
     const twins = names.map((name) => this.underWay.get(name)).filter((twin) => twin !== undefined);
     if (twins.length === 0) return;
-    const done = Promise.allSettled(twins).then(() => true);
-    if (await Promise.race([done, sleep(TWIN_WAIT_MS, false)])) return;
+    if ((await within(TWIN_WAIT_MS, Promise.allSettled(twins))) !== LATE) return;
     throw new AppError('idempotency_key_in_use', 'The same refund is being asked for by another request.');
   }
 

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
-import { plainToInstance } from 'class-transformer';
-import { Equals, IsIn, IsOptional, Matches, validateSync } from 'class-validator';
+import { Equals, IsIn, IsOptional, Matches } from 'class-validator';
 import { fenFromText } from '../../common/fen.js';
 import type { Secret } from '../../common/secret.js';
 import { keysOf, type KeyInTime, type MerchantAccount } from '../../merchants/merchant-account.js';
 import type { ShownPayment } from '../../orders/order-gateway.port.js';
 import type { ShownRefund, ShownStatus } from '../../refunds/refund-gateway.port.js';
+import { fits } from '../fits.js';
 import { NoticeUnreadable } from '../notice-unreadable.js';
 import type { OpenedPaymentNotice, OpenedRefundNotice } from '../opened-notice.js';
 import { openReqInfo } from './req-info.js';
@@ -103,8 +103,8 @@ export function openV2RefundNotice(raw: Buffer, account: MerchantAccount): Opene
 
 /** The refund that decrypted notice fields show. Throws {@link NoticeUnreadable} for fields that are missing or not of their form. */
 export function shownByNotice(fields: Fields, mchId: string, appid: string | null): ShownRefund {
-  const notice = plainToInstance(RefundNoticeFields, Object.fromEntries(fields));
-  if (validateSync(notice).length > 0) throw new NoticeUnreadable('malformed');
+  const notice: unknown = Object.fromEntries(fields);
+  if (!fits(RefundNoticeFields, notice)) throw new NoticeUnreadable('malformed');
   const status = V2_REFUND_STATUS[notice.refund_status] ?? 'accepted';
   return {
     status,
@@ -129,8 +129,7 @@ export function openV2PaymentNotice(raw: Buffer, account: MerchantAccount): Open
   firstThat(account.apiV2Key, 'bad_signature', (key) => {
     if (!verifies(fields, key.reveal(), signTypeOf(fields))) throw new Error('another signature');
   });
-  if (validateSync(plainToInstance(PaymentNoticeFields, Object.fromEntries(fields))).length > 0)
-    throw new NoticeUnreadable('malformed');
+  if (!fits(PaymentNoticeFields, Object.fromEntries(fields))) throw new NoticeUnreadable('malformed');
   const shown = shownPayment(fields, 'paid', false, 'SUCCESS');
   if (shown.paidAt === null) throw new NoticeUnreadable('malformed');
   return {

@@ -16,8 +16,10 @@ const VALUE_LENGTH_MAX = 8 * 1024;
 const DECLARATION =
   /<\?xml version=["']1\.0["'](?: encoding=["'](?:utf|UTF)-8["'])?(?: standalone=["'](?:yes|no)["'])?[ \t\n]*\?>/y;
 const OPEN = /[ \t\n]*<([a-z][a-z0-9_]{0,63})(\/?)>/y;
+/** An element of one literal piece, text or CDATA, neither of them with `]]>` inside. */
+const WHOLE =
+  /[ \t\n]*<([a-z][a-z0-9_]{0,63})>(?:<!\[CDATA\[([^\]]*(?:\](?!\]>)[^\]]*)*)\]\]>|([^<&\]]*(?:\](?!\]>)[^<&\]]*)*))<\/\1>/y;
 const CONTENT = /[^<&]+|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});|<!\[CDATA\[[^]*?\]\]>/y;
-const CDATA = '<![CDATA[';
 const CDATA_END = ']]>';
 const CLOSE = /<\/([a-z][a-z0-9_]{0,63})>/y;
 const ROOT_CLOSE = /[ \t\n]*<\/(xml|root)>[ \t\n]*$/y;
@@ -101,20 +103,20 @@ function elementsOf(text: string, root: 'xml' | 'root', elementsMax: number): El
 }
 
 function takeElement(scanner: Scanner): Element {
-  const [, name, empty] = scanner.take(OPEN) ?? [];
-  if (name === undefined || name in Object.prototype) throw new XmlUnreadable('not a flat message');
-  if (empty === '/') return [name, ''];
-  const pieces: string[] = [];
-  for (let content = scanner.take(CONTENT); content; content = scanner.take(CONTENT)) pieces.push(content[0]);
-  if (pieces.some((piece) => !piece.startsWith('<') && piece.includes(CDATA_END)))
-    throw new XmlUnreadable('not a flat message');
-  if (scanner.take(CLOSE)?.[1] !== name) throw new XmlUnreadable('not a flat message');
-  return [name, literalOf(pieces)];
+  const [, name, cdata, text] = scanner.take(WHOLE) ?? [];
+  const element: Element = name === undefined ? takePieces(scanner) : [name, cdata ?? text ?? ''];
+  if (element[0] in Object.prototype) throw new XmlUnreadable('not a flat message');
+  return element;
 }
 
-function literalOf([piece = '', ...more]: readonly string[]): string | null {
-  if (more.length > 0 || piece.startsWith('&')) return null;
-  return piece.startsWith('<') ? piece.slice(CDATA.length, -CDATA_END.length) : piece;
+function takePieces(scanner: Scanner): Element {
+  const [, name, empty] = scanner.take(OPEN) ?? [];
+  if (name === undefined) throw new XmlUnreadable('not a flat message');
+  if (empty === '/') return [name, ''];
+  for (let content = scanner.take(CONTENT); content; content = scanner.take(CONTENT))
+    if (!content[0].startsWith('<') && content[0].includes(CDATA_END)) throw new XmlUnreadable('not a flat message');
+  if (scanner.take(CLOSE)?.[1] !== name) throw new XmlUnreadable('not a flat message');
+  return [name, null];
 }
 
 function parse(text: string, root: string, names: Iterable<string>): ReadonlyMap<string, string> {

@@ -1,4 +1,3 @@
-import { plainToInstance, Type } from 'class-transformer';
 import {
   Equals,
   IsIn,
@@ -11,8 +10,6 @@ import {
   Max,
   MaxLength,
   Min,
-  ValidateNested,
-  validateSync,
 } from 'class-validator';
 import { entryOf } from '../../common/entry-of.js';
 import { AMOUNT_MAX_FEN } from '../../common/fen.js';
@@ -20,6 +17,7 @@ import { readJsonBody } from '../../common/http/json-body.js';
 import { keysOf, type MerchantAccount } from '../../merchants/merchant-account.js';
 import type { ShownPayment } from '../../orders/order-gateway.port.js';
 import type { ShownRefund } from '../../refunds/refund-gateway.port.js';
+import { fits } from '../fits.js';
 import { NoticeUnreadable } from '../notice-unreadable.js';
 import type { OpenedPaymentNotice, OpenedRefundNotice } from '../opened-notice.js';
 import { shownRefund, textOf, V3_REFUND_STATUS } from './answers.js';
@@ -71,8 +69,6 @@ export class NoticeEnvelope {
   resource_type: string;
 
   @IsObject()
-  @ValidateNested()
-  @Type(() => SealedPart)
   resource: SealedPart;
 }
 
@@ -109,8 +105,6 @@ export class RefundNoticeContent {
   refund_status: string;
 
   @IsObject()
-  @ValidateNested()
-  @Type(() => RefundNoticeAmount)
   amount: RefundNoticeAmount;
 }
 
@@ -127,7 +121,8 @@ export function openV3RefundNotice(raw: Buffer, account: MerchantAccount): Opene
 
 /** The refund that decrypted v3 content shows. Throws {@link NoticeUnreadable} for fields that are missing or not of their form. */
 export function shownByV3Notice(content: unknown, mchId: string): ShownRefund {
-  if (!isValid(RefundNoticeContent, content)) throw new NoticeUnreadable('malformed');
+  if (!fits(RefundNoticeContent, content) || !fits(RefundNoticeAmount, content.amount))
+    throw new NoticeUnreadable('malformed');
   const shown = shownRefund(content, mchId, 'refund_status');
   if (!shown) throw new NoticeUnreadable('malformed');
   return shown;
@@ -156,7 +151,7 @@ function opened(
   originalType: 'refund' | 'transaction',
 ): { envelope: NoticeEnvelope; text: string; content: unknown } {
   const body = json(raw);
-  if (!isValid(NoticeEnvelope, body)) throw new NoticeUnreadable('malformed');
+  if (!fits(NoticeEnvelope, body) || !fits(SealedPart, body.resource)) throw new NoticeUnreadable('malformed');
   if (body.resource.original_type !== originalType) throw new NoticeUnreadable('wrong_kind');
   const text = openWithAny(keysOf(account.apiV3Key), sealedResource(body.resource));
   const content = json(Buffer.from(text));
@@ -170,9 +165,4 @@ function json(bytes: Buffer): unknown {
   } catch (cause) {
     throw new NoticeUnreadable('malformed', { cause });
   }
-}
-
-function isValid<T extends object>(type: new () => T, value: unknown): value is T {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  return validateSync(plainToInstance(type, value)).length === 0;
 }
