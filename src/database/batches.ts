@@ -1,7 +1,7 @@
 import { DatabaseUnavailable, isLockTimeout } from './database-errors.js';
 
 /** A batch that takes longer, for instance behind a lock, no longer keeps the next one waiting. */
-const HOLD_MS = 8;
+const HOLD_MS = 15;
 
 interface Waiting<Item, Answer> {
   readonly item: Item;

@@ -5,7 +5,7 @@ import type { OpenedNotice } from './notify.interceptor.js';
  * this merchant.
  */
 export const FIND_SQL = `
-  SELECT (SELECT tuikuan_now()) AS now, d.id AS earlier, m.order_id, m.refund_id, m.source, m.api_version
+  SELECT (SELECT tuikuan_now())::text AS now, d.id AS earlier, m.order_id, m.refund_id, m.source, m.api_version
   FROM jsonb_to_recordset($1::jsonb) AS a(place integer, mch_id text, kind text, dedupe_key text, out_refund_no text, out_trade_no text)
     LEFT JOIN LATERAL (
       SELECT id FROM with_archive.notification n WHERE n.mch_id = a.mch_id AND n.kind = a.kind AND n.dedupe_key = a.dedupe_key LIMIT 1) d ON true
@@ -19,7 +19,8 @@ export const FIND_SQL = `
 
 /** A row of {@link FIND_SQL}; `refund_id` null for a number that is not ours, `order_id` null for an order that is not either. */
 export interface FoundRow {
-  readonly now: Date;
+  /** With all its microseconds. */
+  readonly now: string;
   readonly earlier: string | null;
   readonly order_id: string | null;
   readonly refund_id: string | null;
@@ -47,7 +48,7 @@ export interface NewNotification {
   readonly kind: 'refund' | 'payment';
   readonly version: 'v2' | 'v3';
   readonly dedupe_key: string;
-  readonly received_at: Date;
+  readonly received_at: string;
   readonly status: string;
   readonly result: string;
   readonly reason: string | null;

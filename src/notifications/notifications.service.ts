@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { assert } from '../common/assert.js';
@@ -6,6 +5,7 @@ import { newUuid } from '../common/ids.js';
 import { notices } from '../common/instruments.js';
 import { log } from '../common/log.js';
 import { AppError } from '../common/problem.js';
+import { LATE, within } from '../common/within.js';
 import { Batches } from '../database/batches.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Sealer } from '../merchants/sealing.js';
@@ -19,7 +19,6 @@ import type { OpenedNotice } from './notify.interceptor.js';
 
 /** WeChat waits 5 s for an answer; by then ours is out. */
 const COMMIT_TIMEOUT_MS = 3000;
-const LATE = 'late';
 const BATCH_MAX = 50;
 
 /** What became of a notice, as stored. */
@@ -79,7 +78,7 @@ export class NotificationsService {
       })
       // However late it commits: its next delivery is a duplicate and reports nothing.
       .then((outcome) => this.report(notice, outcome));
-    if ((await Promise.race([stored, sleep(COMMIT_TIMEOUT_MS, LATE, { ref: false })])) !== LATE) return;
+    if ((await within(COMMIT_TIMEOUT_MS, stored)) !== LATE) return;
     stored.catch((cause: unknown) => log.error('a notice answered 503 was not committed either', { cause }));
     throw new AppError('temporarily_unavailable', 'The notice could not be committed in time.');
   }
@@ -113,29 +112,20 @@ export class NotificationsService {
   /** Applies and stores; the outcomes by id. */
   private async apply(tx: EntityManager, fresh: readonly Fresh[]): Promise<ReadonlyMap<string, Outcome>> {
     if (fresh.length === 0) return new Map();
-    const outcomes = new Map(await this.applyRefunds(tx, fresh.filter(isOfRefund)));
+    const outcomes = new Map<string, Outcome>();
     for (const { id, notice } of fresh.filter(isOfPayment)) outcomes.set(id, await applyPayment(tx, notice));
-    const rows = fresh.map((one) => this.rowOf(one, outcomes.get(one.id)));
-    const inserted = await tx.query<unknown[]>(INSERT_SQL, [JSON.stringify(rows)]);
-    if (inserted.length < rows.length) throw new Overtaken();
-    return outcomes;
-  }
-
-  private async applyRefunds(
-    tx: EntityManager,
-    fresh: readonly Fresh<RefundNotice>[],
-  ): Promise<(readonly [string, Outcome])[]> {
-    const bookings = fresh.map(bookingOf);
-    const booked = (
-      await this.ledger.book(
-        tx,
-        bookings.filter((booking) => booking !== null),
-      )
-    ).values();
-    return fresh.map(({ id, found }, place) => {
-      const booking = bookings[place];
-      return [id, booking ? outcomeOf(booking, booked.next().value) : outcomeOfUnknown(found)] as const;
+    const refunds = fresh.filter(isOfRefund).map((one) => ({ ...one, booking: bookingOf(one) }));
+    const bookings = refunds.map(({ booking }) => booking).filter((booking) => booking !== null);
+    let stored = 0;
+    await this.ledger.book(tx, bookings, async (booked) => {
+      const answers = booked.values();
+      for (const { id, found, booking } of refunds)
+        outcomes.set(id, booking ? outcomeOf(booking, answers.next().value) : outcomeOfUnknown(found));
+      const rows = fresh.map((one) => this.rowOf(one, outcomes.get(one.id)));
+      stored = (await tx.query<unknown[]>(INSERT_SQL, [JSON.stringify(rows)])).length;
     });
+    if (stored < fresh.length) throw new Overtaken();
+    return outcomes;
   }
 
   private rowOf({ id, notice, found }: Fresh, outcome: Outcome | undefined): NewNotification {

@@ -13,7 +13,7 @@ import { BOOK_SQL, LOCK_SQL, lockedOrderOf, lockedRefundOf, recordOf, type Locke
 import { hasRoom, moveMoney, refundableFen } from './money.js';
 import { type OutgoingRow, tellChange } from './outgoing-events.js';
 import { isOurMove, REFUND_STATES, type RefundState } from './states.js';
-import { settleWaitingNotices } from './waiting-notices.js';
+import { settlements } from './waiting-notices.js';
 
 interface EventRow {
   readonly refund_id: string;
@@ -40,35 +40,30 @@ interface Batch {
 /**
  * The one door to a refund's state: answers, queries, notices, callers and the clock all pass `book`.
  * It locks the orders, then the refunds, each in id order; decides by the tables of states.ts; moves the money in the order's
- * counters; and writes refunds, orders, one event per change and what the outside is told of it in one statement. It takes a list, so a batch costs two round
- * trips. It leaves sending, asking and answering to others. The only other writers are its set forms: intake and claim.
+ * counters; and writes refunds, orders, one event per change and what the outside is told of it in one statement. It takes a list, so a
+ * batch costs two round trips. It leaves sending, asking and answering to others. The only other writers are its set forms: intake and claim.
  */
 @Injectable()
 export class RefundLedger {
   constructor(private readonly settings: Settings) {}
 
-  /** Books in the order given and says what became of each. Incidents are for `report`, after the commit. */
-  async book(tx: EntityManager, bookings: readonly AnyBooking[]): Promise<Booked[]> {
-    if (bookings.length === 0) return [];
-    const batch = await this.lock(tx, bookings);
-    const booked = bookings.map((booking) => this.apply(batch, booking));
-    await tx.query(BOOK_SQL, [
-      JSON.stringify([...batch.refunds.values()].map(recordOf)),
-      JSON.stringify(
-        [...batch.orders.values()].map((order) => ({
-          id: order.id,
-          reserved_fen: order.reservedFen,
-          refunded_fen: order.refundedFen,
-          outside_fen: order.outsideFen,
-          refund_count: order.refundCount,
-          event_sequence: order.eventSequence,
-          frees_spacing: batch.spacingFreed.has(order.id),
-        })),
-      ),
-      JSON.stringify(batch.events),
-      JSON.stringify(batch.told),
+  /**
+   * Books in the order given and says what became of each. Incidents are for `report`, after the commit. What `alongside` writes of it
+   * goes to PostgreSQL in the same round trip, behind the rest.
+   */
+  async book(
+    tx: EntityManager,
+    bookings: readonly AnyBooking[],
+    alongside?: (booked: readonly Booked[]) => Promise<void>,
+  ): Promise<Booked[]> {
+    const batch = bookings.length === 0 ? null : await this.lock(tx, bookings);
+    const booked = batch ? bookings.map((booking) => this.apply(batch, booking)) : [];
+    const settled = batch ? settlements(bookings, booked, batch.refunds) : [];
+    await Promise.all([
+      batch && write(tx, batch),
+      ...settled.map(({ sql, parameters }) => tx.query(sql, parameters)),
+      alongside?.(booked),
     ]);
-    await settleWaitingNotices(tx, bookings, booked, batch.refunds);
     return booked;
   }
 
@@ -145,6 +140,23 @@ export class RefundLedger {
     if (!reservesAgain || hasRoom(order, refund.amountFen, this.settings.refundsPerOrderMax)) return change;
     return refusedMove(refund.amountFen > refundableFen(order) ? 'amount_exceeds_refundable' : 'refund_count_exceeded');
   }
+}
+
+function write(tx: EntityManager, batch: Batch): Promise<unknown> {
+  const orders = [...batch.orders.values()].map((order) => ({
+    id: order.id,
+    reserved_fen: order.reservedFen,
+    refunded_fen: order.refundedFen,
+    outside_fen: order.outsideFen,
+    refund_count: order.refundCount,
+    event_sequence: order.eventSequence,
+    frees_spacing: batch.spacingFreed.has(order.id),
+  }));
+  const refunds = [...batch.refunds.values()].map(recordOf);
+  return tx.query(
+    BOOK_SQL,
+    [refunds, orders, batch.events, batch.told].map((rows) => JSON.stringify(rows)),
+  );
 }
 
 function lockedOf(batch: Batch, booking: AnyBooking): { refund: LockedRefund; order: LockedOrder } {

@@ -1,4 +1,3 @@
-import type { EntityManager } from 'typeorm';
 import type { AnyBooking, Booked, LockedRefund } from './bookings.js';
 
 /**
@@ -38,24 +37,27 @@ const ASK_AGAIN_SQL = `
 /** What has settled them, for people. A notice settles the others only when it was booked itself: after the end nobody asks any more. */
 const PROOFS = { query: 'the signed query', notice: 'another notice' } as const;
 
-/** Settles by the proofs among these bookings and by questions that were the last, in the same transaction; `booked` is what became of each. */
-export async function settleWaitingNotices(
-  tx: EntityManager,
+/** The statements that settle by the proofs among these bookings and by questions that were the last; `booked` is what became of each. */
+export function settlements(
   bookings: readonly AnyBooking[],
   booked: readonly Booked[],
   refunds: ReadonlyMap<string, LockedRefund>,
-): Promise<void> {
-  const answers = bookings.flatMap((booking, place) => {
-    if (booking.kind !== 'proof' || (booking.cause !== 'query' && booking.cause !== 'notice')) return [];
-    const result = booked[place]?.result;
-    if (booking.cause === 'notice' && result !== 'applied') return [];
-    const differs = result === 'refused';
-    const { outRefundNo, status } = booking.shown;
-    return [{ refund_id: booking.refundId, out_refund_no: outRefundNo, status, differs, proof: PROOFS[booking.cause] }];
-  });
-  if (answers.length > 0) await tx.query(SETTLE_SQL, [JSON.stringify(answers)]);
+): { readonly sql: string; readonly parameters: unknown[] }[] {
+  const answers = bookings.flatMap((booking, place) => answerOf(booking, booked[place]));
   const last = bookings.filter(({ refundId }) => refunds.get(refundId)?.nextQueryAt === null);
   const unknown = last.filter((booking) => booking.kind === 'not_shown' && booking.found === false);
-  if (unknown.length > 0) await tx.query(REFUSE_SQL, [unknown.map(({ refundId }) => refundId)]);
-  if (last.length > 0) await tx.query(ASK_AGAIN_SQL, [last.map(({ refundId }) => refundId)]);
+  return [
+    { sql: SETTLE_SQL, about: answers, parameters: [JSON.stringify(answers)] },
+    { sql: REFUSE_SQL, about: unknown, parameters: [unknown.map(({ refundId }) => refundId)] },
+    { sql: ASK_AGAIN_SQL, about: last, parameters: [last.map(({ refundId }) => refundId)] },
+  ].filter(({ about }) => about.length > 0);
+}
+
+function answerOf(booking: AnyBooking, booked: Booked | undefined): object[] {
+  if (booking.kind !== 'proof' || (booking.cause !== 'query' && booking.cause !== 'notice')) return [];
+  const result = booked?.result;
+  if (booking.cause === 'notice' && result !== 'applied') return [];
+  const differs = result === 'refused';
+  const { outRefundNo, status } = booking.shown;
+  return [{ refund_id: booking.refundId, out_refund_no: outRefundNo, status, differs, proof: PROOFS[booking.cause] }];
 }

@@ -1,6 +1,7 @@
 import { jest } from '@jest/globals';
 import pg from 'pg';
 import { AppError } from '../../../src/common/problem.js';
+import type { AnyBooking } from '../../../src/refunds/bookings.js';
 import { INTAKE_BATCH_SQL, INTAKE_SQL } from '../../../src/refunds/intake.js';
 import { sameDatabase } from '../../support/database.js';
 import { type Merchant, type Order, type Refund, RefundDomain } from '../../support/refund-domain.js';
@@ -214,5 +215,50 @@ describe('notices that come together', () => {
     expect(await late).toMatchObject({ code: 'temporarily_unavailable' });
     await holder.end();
     for (const refund of free) expect(await domain.notices(refund)).toHaveLength(1);
+  });
+});
+
+describe('what is written alongside a booking', () => {
+  /** Books the withdrawal of a new refund and renames its merchant alongside; gives the failure and what is stored then. */
+  async function afterFailure(cause: string, rename: string): Promise<unknown> {
+    const refund = await domain.refund(await domain.order(merchant, 1000), 100);
+    const of = { refundId: refund.uuid, orderId: refund.order.id, sourceId: null, cause } as const;
+    const booking = { ...of, kind: 'move', from: ['queued'], to: 'canceled' } as AnyBooking;
+    const failure = await domain.database.uow
+      .run((tx) =>
+        domain.ledger.book(tx, [booking], async (booked) => {
+          expect(booked).toMatchObject([{ result: 'applied', to: 'canceled' }]);
+          await tx.query(rename, [merchant.mchId]);
+        }),
+      )
+      .then(
+        () => null,
+        (error: unknown) => (error as Error).message,
+      );
+    const [stored] = await domain.sql(
+      'SELECT r.state, m.name FROM refund r JOIN merchant m USING (mch_id) WHERE r.id = $1',
+      [refund.uuid],
+    );
+    return { failure, stored };
+  }
+
+  it('is committed with it', async () => {
+    const rename = `UPDATE merchant SET name = 'renamed' WHERE mch_id = $1`;
+    expect(await afterFailure('operator', rename)).toEqual({
+      failure: null,
+      stored: { state: 'canceled', name: 'renamed' },
+    });
+  });
+
+  it('undoes it when it fails, and is undone when the booking fails, whose failure is told', async () => {
+    expect(await afterFailure('operator', 'SELECT 1 / (length($1) * 0)')).toEqual({
+      failure: 'division by zero',
+      stored: { state: 'queued', name: 'renamed' },
+    });
+    const again = `UPDATE merchant SET name = 'again' WHERE mch_id = $1`;
+    expect(await afterFailure('nonsense', again)).toEqual({
+      failure: expect.stringContaining('refund_event_cause_check') as string,
+      stored: { state: 'queued', name: 'renamed' },
+    });
   });
 });
