@@ -5,7 +5,8 @@ export function Optional(): PropertyDecorator {
   return ValidateIf((_object: unknown, value: unknown) => value !== undefined);
 }
 
-const RFC_3339 = /^\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$/;
+const RFC_3339 =
+  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$/;
 
 /** A moment as RFC 3339 has it: date, time with seconds, and an offset, so that nobody's own time zone is guessed. */
 export function IsTime(): PropertyDecorator {
@@ -21,11 +22,10 @@ export function IsTime(): PropertyDecorator {
 
 /** True for a moment that exists; 31 February and 24:00 do not. */
 export function isTime(value: unknown): boolean {
-  if (typeof value !== 'string' || !RFC_3339.test(value) || value.startsWith('0000')) return false;
-  const day = new Date(`${value.slice(0, 10)}T00:00:00Z`);
-  return (
-    !Number.isNaN(Date.parse(value)) && !Number.isNaN(day.getTime()) && day.toISOString().startsWith(value.slice(0, 10))
-  );
+  const [, year, month, day] = typeof value === 'string' ? (RFC_3339.exec(value) ?? []) : [];
+  if (year === undefined || year === '0000') return false;
+  // The 0th of the next month is the last of this one.
+  return Number(day) <= new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate();
 }
 
 const METADATA_KEYS_MAX = 20;
