@@ -168,8 +168,8 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
     const { pause, booked } = await this.uow.run(async (tx) => {
       if (claim.probe && answer.code === SLOT_MISSED) await giveProbeBack(tx, claim.mchId, claim.probe.only);
       const pause = await noteAnswer(tx, claim.mchId, answer, { ...claim, limits: this.settings });
-      await finishCall(tx, refund.callId, answer);
-      return { pause, booked: await this.ledger.book(tx, [bookingOf(claim, refund, answer)]) };
+      const finish = (): Promise<void> => finishCall(tx, refund.callId, answer);
+      return { pause, booked: await this.ledger.book(tx, [bookingOf(claim, refund, answer)], finish) };
     });
     this.ledger.report(booked);
     const { outcome, code, message } = answer;

@@ -151,10 +151,9 @@ export class RefundInquiry {
   async ask(uow: UnitOfWork | WorkerUnitOfWork, query: ClaimedQuery): Promise<Inquired> {
     await sleep(query.delayMs);
     const answer = await this.gateway.query(query);
-    const booked = await uow.run(async (tx) => {
-      await finishCall(tx, query.callId, answer);
-      return this.ledger.book(tx, [bookingOf(query, answer)]);
-    });
+    const booked = await uow.run((tx) =>
+      this.ledger.book(tx, [bookingOf(query, answer)], () => finishCall(tx, query.callId, answer)),
+    );
     this.ledger.report(booked);
     return { answer, booked: booked[0] ?? null };
   }

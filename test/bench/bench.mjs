@@ -66,7 +66,7 @@ async function doors(stage) {
   for (const side of sides) rssMb[side.name] = await side.rssMb();
   const compared = await verify(stage, sides);
   for (const side of sides) await side.end();
-  const machine = { cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30) };
+  const machine = { cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30), node: process.version };
   return { machine, rounds, size, loads, rssMb, ...notes, rows: compared };
 }
 

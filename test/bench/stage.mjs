@@ -139,10 +139,10 @@ export class Stage {
     return name;
   }
 
-  /** The built service as in production. `flags` go to node. */
+  /** The built service as in production, with the heap of `npm start` and of the image. `flags` go to node. */
   async service(database, { env = {}, flags = [], name = 'service' } = {}) {
     const port = await freePort();
-    const child = spawn(process.execPath, [...flags, `${BUILT}main.js`], {
+    const child = spawn(process.execPath, ['--max-old-space-size=512', ...flags, `${BUILT}main.js`], {
       cwd: '/',
       env: {
         PATH: process.env.PATH,

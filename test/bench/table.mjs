@@ -6,7 +6,7 @@ const ratio = (a, b) => (a / b).toFixed(2);
 /** The result for people: every figure of the service beside those of the floors in the same run. */
 export function tableOf({ machine, rounds, loads, rssMb, lagMs, connections, rows, dispatch, lives }, { speeds }) {
   const lines = [
-    `${machine.cores} cores, ${machine.memoryGb} GB, shared by generator, service and PostgreSQL; medians of ${rounds} rounds`,
+    `${machine.cores} cores, ${machine.memoryGb} GB, Node ${machine.node}, shared by generator, service and PostgreSQL; medians of ${rounds} rounds`,
     '',
   ];
   if (speeds) {
