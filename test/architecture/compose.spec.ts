@@ -44,7 +44,7 @@ describe('docker-compose.yml', () => {
       const stage = stageOf(build?.target ?? '');
       expect([name, stage.includes('CMD')]).toEqual([name, true]);
       const words = command ?? commandOf(stage);
-      const [, file = ''] = words;
+      const [, file = ''] = words.filter((word) => !word.startsWith('--'));
       expect([name, existsSync(new URL(file.replace('dist/', 'src/').replace('.js', '.ts'), ROOT))]).toEqual([
         name,
         true,
