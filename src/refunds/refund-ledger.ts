@@ -56,12 +56,15 @@ export class RefundLedger {
     bookings: readonly AnyBooking[],
     alongside?: (booked: readonly Booked[]) => Promise<void>,
   ): Promise<Booked[]> {
-    const batch = bookings.length === 0 ? null : await this.lock(tx, bookings);
-    const booked = batch ? bookings.map((booking) => this.apply(batch, booking)) : [];
-    const settled = batch ? settlements(bookings, booked, batch.refunds) : [];
+    if (bookings.length === 0) {
+      await alongside?.([]);
+      return [];
+    }
+    const batch = await this.lock(tx, bookings);
+    const booked = bookings.map((booking) => this.apply(batch, booking));
     await Promise.all([
-      batch && write(tx, batch),
-      ...settled.map(({ sql, parameters }) => tx.query(sql, parameters)),
+      write(tx, batch),
+      ...settlements(bookings, booked, batch.refunds).map(({ sql, parameters }) => tx.query(sql, parameters)),
       alongside?.(booked),
     ]);
     return booked;

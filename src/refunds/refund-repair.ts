@@ -51,10 +51,8 @@ export class RefundRepair {
     const askedAt = await this.claim(caller, { id, callId, type: wish.type });
     const { mch_id: mchId, out_refund_no: outRefundNo, refund_id: refundId } = row;
     const answer = await this.gateway.repair({ callId, mchId, outRefundNo, refundId: refundId ?? '', card });
-    const booked = await this.uow.run(async (tx) => {
-      await finishCall(tx, callId, answer);
-      return this.ledger.book(tx, [bookingOf(row, { callId, askedAt, actor: caller.id }, answer)]);
-    });
+    const booking = bookingOf(row, { callId, askedAt, actor: caller.id }, answer);
+    const booked = await this.uow.run((tx) => this.ledger.book(tx, [booking], () => finishCall(tx, callId, answer)));
     this.ledger.report(booked);
     if (answer.outcome !== 'shown') throw refusalOf(answer);
     return this.reads.get(caller, id);
