@@ -66,4 +66,16 @@ describe('a worker', () => {
     await loop.drained();
     expect([loop.size, steps]).toEqual([0, 1]);
   });
+
+  it('is not drained before the work that its work has set off', async () => {
+    const loop = new WorkLoop('test', LONG_MS, () => Promise.resolve());
+    let over = false;
+    loop.track(
+      sleep(5).then(() => {
+        loop.track(sleep(20).then(() => (over = true)));
+      }),
+    );
+    await loop.drained();
+    expect([over, loop.size]).toEqual([true, 0]);
+  });
 });

@@ -57,9 +57,9 @@ export class WorkLoop {
     await this.running;
   }
 
-  /** Resolves when no work is under way. */
+  /** Resolves when no work is under way, nor what that has set off. */
   async drained(): Promise<void> {
-    await Promise.all(this.underWay);
+    while (this.underWay.size > 0) await Promise.all(this.underWay);
   }
 
   private async run(): Promise<void> {
