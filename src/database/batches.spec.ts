@@ -121,6 +121,26 @@ describe('batches', () => {
     expect(await Promise.all([slow, next, later])).toEqual(['slow', 'next', 'later']);
   });
 
+  it('with a pace gathers for that long, however soon a batch is done', async () => {
+    const begun: string[][] = [];
+    const work = (items: readonly string[]): Promise<readonly string[]> => {
+      begun.push([...items]);
+      return Promise.resolve(items);
+    };
+    const paced = new Batches<string, string>(100, null, work, 25);
+    expect(await paced.ask('a')).toBe('a');
+    const others = Promise.all(['b', 'c'].map((item) => paced.ask(item)));
+    await turns();
+    jest.advanceTimersByTime(24);
+    await turns();
+    expect(begun).toEqual([['a']]);
+    jest.advanceTimersByTime(1);
+    expect(await others).toEqual(['b', 'c']);
+    jest.advanceTimersByTime(25);
+    expect(await paced.ask('d')).toBe('d');
+    expect(begun).toEqual([['a'], ['b', 'c'], ['d']]);
+  });
+
   it('goes on after a failure', async () => {
     const batches = new Batches<string, string>(
       100,

@@ -16,7 +16,8 @@ interface Waiting<Item, Answer> {
  * `work` does a whole batch, all or nothing, and answers by place. A batch of more than one that fails is done again one by one, so
  * that each item has its own answer and no other's fault, unless the database is away: then each is told so. `work` must bear that: a
  * commit whose reply was lost is met again. Items of one
- * `keyOf`, where it is given, never share a batch, and keep their order.
+ * `keyOf`, where it is given, never share a batch, and keep their order. With a `paceMs`, for work that nobody waits for, batches begin
+ * that far apart, however soon one is done: fewer and larger ones.
  */
 export class Batches<Item, Answer> {
   private waiting: Waiting<Item, Answer>[] = [];
@@ -26,6 +27,7 @@ export class Batches<Item, Answer> {
     private readonly sizeMax: number,
     private readonly keyOf: ((item: Item) => string) | null,
     private readonly work: (items: readonly Item[]) => Promise<readonly Answer[]>,
+    private readonly paceMs: number | null = null,
   ) {}
 
   /** The item's own answer, or its own error. */
@@ -47,8 +49,9 @@ export class Batches<Item, Answer> {
       this.held = false;
       this.next();
     };
-    const timer = setTimeout(release, HOLD_MS);
-    void this.run(this.take()).then(release);
+    const timer = setTimeout(release, this.paceMs ?? HOLD_MS);
+    const done = this.run(this.take());
+    if (this.paceMs === null) void done.then(release);
   }
 
   /** The longest waiting ones, of each key the first. */

@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { fewRows } from '../database/filters.js';
 import type { UnitOfWork } from '../database/unit-of-work.js';
 
 export type CallKind = 'refund_query' | 'prepay' | 'order_query' | 'order_close';
@@ -27,16 +28,30 @@ const BEGIN_SQL = `
   VALUES ($1, $2, $3, $4, $5, (SELECT tuikuan_now()))`;
 
 const FINISH_SQL = `
-  UPDATE gateway_call SET done_at = (SELECT tuikuan_now()), duration_ms = $2, outcome = $3, code = $4, message = $5, answer = $6
-  WHERE id = $1 AND done_at IS NULL`;
+  UPDATE gateway_call g SET done_at = (SELECT tuikuan_now()), duration_ms = v.duration_ms, outcome = v.outcome, code = v.code,
+    message = v.message, answer = v.answer
+  FROM jsonb_to_recordset($1::jsonb) AS v(id uuid, duration_ms integer, outcome text, code text, message text, answer jsonb)
+  WHERE g.id = v.id AND g.done_at IS NULL AND ${fewRows('v.id')}`;
 
 /** Writes the intent in `tx`; the caller commits before it calls. */
 export async function beginCall(tx: EntityManager | UnitOfWork, call: CallIntent): Promise<void> {
   await tx.query(BEGIN_SQL, [call.callId, call.mchId, call.orderId ?? null, call.kind, call.apiVersion]);
 }
 
-/** Completes a call once; a second completion changes nothing. */
-export async function finishCall(tx: EntityManager | UnitOfWork, callId: string, end: CallEnd): Promise<void> {
-  const answer = end.fields === null ? null : JSON.stringify(end.fields);
-  await tx.query(FINISH_SQL, [callId, Math.round(end.durationMs), end.outcome, end.code, end.message, answer]);
+/** Completes each call once; a second completion changes nothing. */
+export async function finishCalls(
+  tx: EntityManager | UnitOfWork,
+  ends: readonly (CallEnd & { readonly callId: string })[],
+): Promise<void> {
+  const rows = ends.map(({ callId, outcome, code, message, fields, durationMs }) => ({
+    ...{ id: callId, outcome, code, message, duration_ms: Math.round(durationMs) },
+    // A JSON null is no SQL null.
+    ...(fields !== null && { answer: fields }),
+  }));
+  await tx.query(FINISH_SQL, [JSON.stringify(rows)]);
+}
+
+/** Completes one call. */
+export function finishCall(tx: EntityManager | UnitOfWork, callId: string, end: CallEnd): Promise<void> {
+  return finishCalls(tx, [{ ...end, callId }]);
 }

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import { CLOCK, type Clock } from '../common/clock.js';
 import { refundSlots } from '../common/instruments.js';
 import { incident, log } from '../common/log.js';
 import { WorkLoop } from '../common/work-loop.js';
 import { Settings } from '../config/settings.js';
+import { Batches } from '../database/batches.js';
 import { WorkerUnitOfWork } from '../database/unit-of-work.js';
-import { finishCall } from '../orders/gateway-call-log.js';
+import { finishCalls } from '../orders/gateway-call-log.js';
 import type { AnyBooking } from './bookings.js';
 import { type Claim, type Claimed, claimSends } from './claim.js';
 import {
@@ -20,7 +22,7 @@ import {
   WORK_SQL,
 } from './dispatch-plan.js';
 import { SLOT_MISSED, SLOT_TOLERANCE_MS, SLOTS_PER_CLAIM_MAX } from './limits.js';
-import { giveProbeBack, lockRate, noteAnswer } from './merchant-rate.js';
+import { giveProbeBack, lockRate, noteAnswers, type PauseChange } from './merchant-rate.js';
 import { REFUND_GATEWAY, type RefundGateway, type SendAnswer } from './refund-gateway.port.js';
 import { RefundLedger } from './refund-ledger.js';
 
@@ -29,6 +31,8 @@ const POLL_MS = 250;
 const IN_FLIGHT_MAX = 120;
 /** The next claim starts this long before the last slot of the one before, so that no slot is lost between claims. */
 const CLAIM_AHEAD_MS = 70;
+/** Answers that came within this time are booked in one transaction. */
+const ANSWERS_PACE_MS = 25;
 /** Stands among the merchants under way for the leases that ran out. */
 const LEASES = 'leases';
 
@@ -41,6 +45,13 @@ const NOT_SENT = {
   durationMs: 0,
 } as const;
 
+/** A refund's send and what it came to. */
+interface Sent {
+  readonly claim: Claim;
+  readonly refund: Claimed;
+  readonly answer: SendAnswer;
+}
+
 /**
  * Sends due refunds: claim under a lease (commit) → write at the slot (no transaction open) → book the answer (commit).
  * It promises that the intent is committed before the first byte, that a lost answer is unknown, and that nothing is written
@@ -50,6 +61,12 @@ const NOT_SENT = {
 export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly loop = new WorkLoop('dispatch', POLL_MS, () => this.tick());
   private readonly busy = new Set<string>();
+  private readonly answers = new Batches<Sent, PauseChange>(
+    IN_FLIGHT_MAX,
+    null,
+    (sent) => this.bookAnswers(sent),
+    ANSWERS_PACE_MS,
+  );
 
   constructor(
     private readonly uow: WorkerUnitOfWork,
@@ -165,22 +182,43 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
 
   private async book(claim: Claim, refund: Claimed, answer: SendAnswer): Promise<void> {
     refundSlots.inc({ mch_id: claim.mchId, use: answer.written ? 'written' : 'lost' });
-    const { pause, booked } = await this.uow.run(async (tx) => {
-      if (claim.probe && answer.code === SLOT_MISSED) await giveProbeBack(tx, claim.mchId, claim.probe.only);
-      const pause = await noteAnswer(tx, claim.mchId, answer, { ...claim, limits: this.settings });
-      const finish = (): Promise<void> => finishCall(tx, refund.callId, answer);
-      return { pause, booked: await this.ledger.book(tx, [bookingOf(claim, refund, answer)], finish) };
-    });
-    this.ledger.report(booked);
+    const pause = await this.answers.ask({ claim, refund, answer });
     const { outcome, code, message } = answer;
     if (outcome !== 'shown')
       log.warn('refund not accepted', { refundId: refund.refundId, outcome, code, reason: message });
     if (pause === 'ended') log.info('merchant resumed', { mchId: claim.mchId });
     else if (pause !== null) incident('merchant_paused', { mchId: claim.mchId, reason: pause, code });
   }
+
+  private async bookAnswers(sent: readonly Sent[]): Promise<PauseChange[]> {
+    const { pauses, booked } = await this.uow.run(
+      async (tx) => {
+        const pauses = await this.note(tx, sent);
+        const ends = sent.map(({ refund, answer }) => ({ ...answer, callId: refund.callId }));
+        return { pauses, booked: await this.ledger.book(tx, sent.map(bookingOf), () => finishCalls(tx, ends)) };
+      },
+      { locksOnce: sent.length > 1 },
+    );
+    this.ledger.report(booked);
+    return pauses;
+  }
+
+  /** The rate rows of all merchants among them, each once and in order. */
+  private async note(tx: EntityManager, sent: readonly Sent[]): Promise<PauseChange[]> {
+    const changes = new Map<Sent, PauseChange>();
+    for (const mchId of [...new Set(sent.map(({ claim }) => claim.mchId))].sort()) {
+      const theirs = sent.filter(({ claim }) => claim.mchId === mchId);
+      for (const { claim, answer } of theirs)
+        if (claim.probe && answer.code === SLOT_MISSED) await giveProbeBack(tx, mchId, claim.probe.only);
+      const answers = theirs.map(({ claim, answer }) => ({ ...answer, claimedAt: claim.claimedAt }));
+      const pauses = await noteAnswers(tx, mchId, answers, this.settings);
+      theirs.forEach((one, place) => changes.set(one, pauses[place] ?? null));
+    }
+    return sent.map((one) => changes.get(one) ?? null);
+  }
 }
 
-function bookingOf(claim: Claim, refund: Claimed, answer: SendAnswer): AnyBooking {
+function bookingOf({ claim, refund, answer }: Sent): AnyBooking {
   const { orderId, refundId, callId, inDoubtBefore, firstSend, dueAt } = refund;
   const booking = { orderId, refundId, cause: 'answer', sourceId: callId } as const;
   if (answer.shown) return { ...booking, kind: 'proof', shown: answer.shown, askedAt: claim.claimedAt };

@@ -94,39 +94,49 @@ async function isTroubled(tx: EntityManager, mchId: string): Promise<boolean> {
 /** A pause began or ended; for the log, after the commit. */
 export type PauseChange = 'configuration' | 'too_many_requests' | 'ended' | null;
 
+/** What the rate row takes in of an answer, and when its send was claimed. */
+export type NotedAnswer = Pick<SendAnswer, 'outcome' | 'pauseSeconds' | 'written'> & { readonly claimedAt: Date };
+
 /**
- * Notes in the merchant's row what an answer says about its rate and its configuration. Takes the row's lock only where the answer
- * is an error or there is something to clear now. Three configuration answers in a row pause dispatch; an answer that
- * proves the configuration, to a send claimed after the pause began, ends it and lets blocked refunds go on.
+ * Notes in the merchant's row what answers say about its rate and its configuration, one after the other, and gives the change that each
+ * has brought. Takes the row's lock only where an answer is an error or there is something to clear now. Three configuration answers in
+ * a row pause dispatch; an answer that proves the configuration, to a send claimed after the pause began, ends it and lets blocked
+ * refunds go on.
  */
-export async function noteAnswer(
+export async function noteAnswers(
   tx: EntityManager,
   mchId: string,
-  answer: Pick<SendAnswer, 'outcome' | 'pauseSeconds' | 'written'>,
-  claim: { readonly claimedAt: Date; readonly limits: RateLimits },
-): Promise<PauseChange> {
-  const proves = PROVES_CONFIGURATION.includes(answer.outcome);
-  const isError = IS_ERROR[answer.outcome] && answer.written;
-  const counts = isError || answer.outcome === 'configuration';
-  if (!counts && !(proves && (await isTroubled(tx, mchId)))) return null;
+  answers: readonly NotedAnswer[],
+  limits: RateLimits,
+): Promise<PauseChange[]> {
+  const counts = answers.some((answer) => isError(answer) || answer.outcome === 'configuration');
+  const proves = answers.some(({ outcome }) => PROVES_CONFIGURATION.includes(outcome));
+  if (!counts && !(proves && (await isTroubled(tx, mchId)))) return answers.map(() => null);
   const rate = await lockRate(tx, mchId);
-  const now = new Date(rate.nowMs);
-  const slots = isError ? afterError(rate.slots, rate.nowMs, claim.limits) : rate.slots;
-  const { next, change } = pauseAfter(rate, answer, claim.claimedAt, now);
+  let { slots }: { slots: RateState } = rate;
+  let pause: Pause = rate;
+  const changes = answers.map((answer) => {
+    if (isError(answer)) slots = afterError(slots, rate.nowMs, limits);
+    const { next, change } = pauseAfter(pause, answer, answer.claimedAt, new Date(rate.nowMs));
+    pause = next;
+    return change;
+  });
   await tx.query(NOTE_SQL, [
     mchId,
     slots.ratePerSecond,
     slots.rateChangedMs,
     slots.recentErrorsMs,
-    next.configurationFailures,
-    next.pausedAt,
-    next.pauseReason,
-    next.pausedUntil,
-    next.nextProbeAt,
-    next.releaseAt,
+    pause.configurationFailures,
+    pause.pausedAt,
+    pause.pauseReason,
+    pause.pausedUntil,
+    pause.nextProbeAt,
+    pause.releaseAt,
   ]);
-  return change;
+  return changes;
 }
+
+const isError = ({ outcome, written }: NotedAnswer): boolean => IS_ERROR[outcome] && written;
 
 const PROBE_BACK_SQL = `
   UPDATE merchant_rate SET next_probe_at = (SELECT tuikuan_now()), probe_refund_id = coalesce(probe_refund_id, $2)

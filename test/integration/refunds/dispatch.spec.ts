@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { claimSends } from '../../../src/refunds/claim.js';
 import { SLOTS_PER_CLAIM_MAX } from '../../../src/refunds/limits.js';
 import { lockRate } from '../../../src/refunds/merchant-rate.js';
@@ -52,6 +53,54 @@ describe('disabling a merchant', () => {
     await domain.eventually(async () => (await domain.states(merchant))['accepted'] === 200, undefined, 15);
     expect(sendsOf(merchant)).toHaveLength(200);
     expect(new Set(sendsOf(merchant).map(({ outRefundNo }) => outRefundNo)).size).toBe(200);
+  });
+});
+
+describe('answers that come together', () => {
+  /** Refunds of as many merchants, each sent and none answered yet; `answer` lets all answers come at once. */
+  async function sentByEach(count: number): Promise<{ readonly refunds: Refund[]; readonly answer: () => void }> {
+    const merchants = await Promise.all(Array.from({ length: count }, () => domain.merchant()));
+    const ids = new Set(merchants.map(({ mchId }) => mchId));
+    const mine: string[] = [];
+    let answer: () => void = () => undefined;
+    const gate = new Promise<void>((open) => (answer = open));
+    domain.gateway.onSend = async (request) => {
+      if (ids.has(request.mchId)) mine.push(request.outRefundNo);
+      await gate;
+      return domain.gateway.take(request);
+    };
+    const refunds = await Promise.all(merchants.map(async (merchant) => domain.refund(await domain.order(merchant))));
+    await domain.eventually(() => mine.length === count);
+    return { refunds, answer };
+  }
+
+  it('are booked in one transaction', async () => {
+    const { refunds, answer } = await sentByEach(6);
+    answer();
+    for (const refund of refunds) await domain.until(refund, 'accepted');
+    const [booked] = await domain.sql(
+      `SELECT count(*)::int AS events, count(DISTINCT e.xmin::text)::int AS transactions,
+         count(*) FILTER (WHERE c.outcome = 'shown' AND c.done_at IS NOT NULL AND c.xmin = e.xmin)::int AS finished
+       FROM refund_event e JOIN gateway_call c ON c.id = e.source_id
+       WHERE e.refund_id = ANY($1) AND e.cause = 'answer'`,
+      [refunds.map(({ uuid }) => uuid)],
+    );
+    expect(booked).toEqual({ events: 6, transactions: 1, finished: 6 });
+  });
+
+  it('do not wait for the one whose order somebody holds', async () => {
+    const { refunds, answer } = await sentByEach(3);
+    const [held, ...others] = refunds as [Refund, ...Refund[]];
+    const somebody = new pg.Client({ connectionString: domain.database.url });
+    await somebody.connect();
+    await somebody.query('BEGIN');
+    await somebody.query('SELECT 1 FROM payment_order WHERE id = $1 FOR UPDATE', [held.order.id]);
+    answer();
+    for (const refund of others) await domain.until(refund, 'accepted');
+    expect((await domain.row(held)).state).toBe('submitting');
+    await somebody.query('COMMIT');
+    await somebody.end();
+    await domain.until(held, 'accepted');
   });
 });
 

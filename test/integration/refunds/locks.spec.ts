@@ -7,7 +7,7 @@ import { type Claim, claimSends } from '../../../src/refunds/claim.js';
 import { takeInExternal } from '../../../src/refunds/external-refunds.js';
 import { claimQueries, type ClaimedQuery } from '../../../src/refunds/inquiry.js';
 import { INTAKE_SQL, type IntakeRow } from '../../../src/refunds/intake.js';
-import { lockRate, noteAnswer } from '../../../src/refunds/merchant-rate.js';
+import { lockRate, noteAnswers } from '../../../src/refunds/merchant-rate.js';
 import type { ShownRefund, ShownStatus } from '../../../src/refunds/refund-gateway.port.js';
 import { type Merchant, type Order, RefundDomain } from '../../support/refund-domain.js';
 import { NO_ANSWER, sendAnswer } from '../../support/scripted-gateway.js';
@@ -137,7 +137,7 @@ class Crowd {
       const claim = this.claims.shift();
       if (!claim) return;
       const answer = sendAnswer(this.oneOf(['later', 'unknown', 'balance', 'refused']), 'CODE');
-      await noteAnswer(tx, claim.mchId, answer, { claimedAt: claim.claimedAt, limits: domain.settings });
+      await noteAnswers(tx, claim.mchId, [{ ...answer, claimedAt: claim.claimedAt }], domain.settings);
       for (const refund of claim.refunds) await finishCall(tx, refund.callId, answer);
       await domain.ledger.book(
         tx,

@@ -1,4 +1,4 @@
-import { lockRate, noteAnswer } from '../../../src/refunds/merchant-rate.js';
+import { lockRate, noteAnswers } from '../../../src/refunds/merchant-rate.js';
 import type { SendOutcome } from '../../../src/refunds/refund-gateway.port.js';
 import { ADMIN, type Merchant, type Order, type Refund, RefundDomain } from '../../support/refund-domain.js';
 import { sendAnswer } from '../../support/scripted-gateway.js';
@@ -252,10 +252,17 @@ describe('"too many requests"', () => {
 });
 
 describe('an answer', () => {
-  const note = async ({ mchId }: Merchant, outcome: SendOutcome, claimedAt = new Date()) =>
+  const noteAll = async ({ mchId }: Merchant, outcomes: readonly SendOutcome[], claimedAt = new Date()) =>
     domain.database.uow.run((tx) =>
-      noteAnswer(tx, mchId, { outcome, pauseSeconds: 0, written: true }, { claimedAt, limits: domain.settings }),
+      noteAnswers(
+        tx,
+        mchId,
+        outcomes.map((outcome) => ({ outcome, pauseSeconds: 0, written: true, claimedAt })),
+        domain.settings,
+      ),
     );
+  const note = async (merchant: Merchant, outcome: SendOutcome, claimedAt?: Date) =>
+    (await noteAll(merchant, [outcome], claimedAt))[0];
   const failures = async ({ mchId }: Merchant): Promise<number> =>
     (await domain.database.uow.run((tx) => lockRate(tx, mchId))).configurationFailures;
 
@@ -269,6 +276,18 @@ describe('an answer', () => {
     expect(await failures(merchant)).toBe(0);
     await note(merchant, 'configuration');
     expect(await domain.pause(merchant)).toBeNull();
+  });
+
+  it('counts in its place among those that came together, and each has the change it brought', async () => {
+    const merchant = await domain.merchant();
+    const all = ['configuration', 'shown', 'configuration', 'configuration', 'configuration', 'refused'] as const;
+    const changes = await noteAll(merchant, all);
+    expect(changes).toEqual([null, null, null, null, 'configuration', null]);
+    // The last one was claimed before the pause began: it clears the count and ends nothing.
+    expect(await failures(merchant)).toBe(0);
+    expect(await domain.pause(merchant)).toBe('configuration');
+    const rate = await domain.database.uow.run((tx) => lockRate(tx, merchant.mchId));
+    expect(rate.slots.recentErrorsMs).toHaveLength(5);
   });
 
   it('that finds nothing to clear leaves the rate row unlocked and unchanged', async () => {
