@@ -24,6 +24,8 @@ const ROLE_SETTINGS = {
   lock_timeout: '1s',
   idle_in_transaction_session_timeout: '5s',
   timezone: 'UTC',
+  // The default is that of a rotating disk: small tables would be read whole instead of through their indexes.
+  random_page_cost: '1.1',
 } as const;
 
 /** One migration: in the database, still missing there, or there without a file of ours (a newer service made it). */
@@ -49,7 +51,7 @@ export async function refuseBehind(url: string): Promise<void> {
 }
 
 /**
- * Applies what is missing, each migration in a transaction of its own under one lock, then sets the role's timeouts; gives
+ * Applies what is missing, each migration in a transaction of its own under one lock, then sets the role's settings; gives
  * the versions applied. `notice` (the log, unless given) hears when the role may not set them. A failed migration leaves nothing of itself.
  */
 export async function migrateUp(url: string, notice: (text: string) => void = log.warn): Promise<string[]> {
@@ -66,7 +68,7 @@ export async function migrateUp(url: string, notice: (text: string) => void = lo
       });
       if (applied) done.push(version);
     }
-    await setRoleTimeouts(client, notice);
+    await setRoleSettings(client, notice);
     return done;
   });
 }
@@ -86,9 +88,9 @@ export async function migrateDown(url: string): Promise<string | null> {
   });
 }
 
-/** Sets the timeouts of the connecting role in this database, as {@link migrateUp} does; connections made later have them. */
-export async function setRoleTimeoutsOf(url: string): Promise<void> {
-  await withClient(url, (client) => setRoleTimeouts(client, () => undefined));
+/** Makes the settings of the connecting role in this database, as {@link migrateUp} does; connections made later have them. */
+export async function setRoleSettingsOf(url: string): Promise<void> {
+  await withClient(url, (client) => setRoleSettings(client, () => undefined));
 }
 
 function missingOf(all: readonly MigrationStatus[]): string[] {
@@ -123,7 +125,7 @@ async function locked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> 
   }
 }
 
-async function setRoleTimeouts(client: pg.Client, notice: (text: string) => void): Promise<void> {
+async function setRoleSettings(client: pg.Client, notice: (text: string) => void): Promise<void> {
   const { rows } = await client.query<{ name: string }>('SELECT current_database() AS name');
   const database = client.escapeIdentifier(rows[0]?.name ?? '');
   const statements = Object.entries(ROLE_SETTINGS).map(
@@ -133,7 +135,7 @@ async function setRoleTimeouts(client: pg.Client, notice: (text: string) => void
     await locked(client, () => client.query(statements.join(';')));
   } catch (error) {
     if ((error as { code?: string }).code !== INSUFFICIENT_PRIVILEGE) throw error;
-    notice(`this role may not set its own timeouts; let an administrator run: ${statements.join('; ')};`);
+    notice(`this role may not change its own settings; let an administrator run: ${statements.join('; ')};`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { webhookTries } from '../common/instruments.js';
 import { incident } from '../common/log.js';
 import { publicId } from '../common/ids.js';
+import { fewRows } from '../database/filters.js';
 import type { UnitOfWork } from '../database/unit-of-work.js';
 import { FAILING_DAYS_MAX, HOLD_FIRST_SECONDS, HOLD_FROM_FAILURES, HOLD_MAX_SECONDS } from './schedule.js';
 
@@ -28,7 +29,7 @@ const BOOK_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   ended AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS v(delivery_id uuid, endpoint_id uuid, lease_token uuid, at timestamptz, verdict text,
-      wait_seconds float8, hold_seconds float8, result text, latency text)),
+      wait_seconds float8, hold_seconds float8, result text, latency text) WHERE ${fewRows('v.delivery_id')}),
   locked AS MATERIALIZED (
     SELECT id, enabled, disabled_reason, failures_in_row, failing_since FROM webhook_endpoint
     WHERE id IN (SELECT endpoint_id FROM ended) ORDER BY id FOR NO KEY UPDATE),

@@ -1,3 +1,4 @@
+import { fewRows } from '../database/filters.js';
 import type { OpenedNotice } from './notify.interceptor.js';
 
 /**
@@ -15,6 +16,7 @@ export const FIND_SQL = `
       UNION ALL
       SELECT o.id, NULL, NULL, NULL FROM payment_order o WHERE o.mch_id = a.mch_id AND o.out_trade_no = a.out_trade_no
       LIMIT 1) m ON true
+  WHERE ${fewRows('a.place')}
   ORDER BY a.place`;
 
 /** A row of {@link FIND_SQL}; `refund_id` null for a number that is not ours, `order_id` null for an order that is not either. */

@@ -1,4 +1,5 @@
 import type { Fen } from '../common/fen.js';
+import { fewRows } from '../database/filters.js';
 import { TELL_NEW_SQL } from './outgoing-events.js';
 import { REFUND_COLUMNS } from './refund.view.js';
 
@@ -37,7 +38,8 @@ const intakeSql = (lock: 'FOR NO KEY UPDATE OF p' | 'FOR NO KEY UPDATE OF p SKIP
   asked AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS v(id uuid, order_id uuid, appids text[], out_refund_no text, amount_fen bigint,
       idempotency_key text, request_digest text, reason text, items jsonb, funds_account text, note text, metadata jsonb,
-      created_by text, replaces uuid, action text, address text, request_id text)),
+      created_by text, replaces uuid, action text, address text, request_id text)
+    WHERE ${fewRows('v.id')}),
   locked AS MATERIALIZED (
     SELECT a.id, p.id AS order_id,
       coalesce(a.amount_fen, p.paid_fen - p.reserved_fen - p.refunded_fen - p.outside_fen) AS take_fen

@@ -1,3 +1,4 @@
+import { fewRows } from '../database/filters.js';
 import type { LockedOrder, LockedRefund, RefundFields } from './bookings.js';
 import { TELL_BOOKED_SQL } from './outgoing-events.js';
 import type { RefundState } from './states.js';
@@ -51,15 +52,16 @@ export const BOOK_SQL = `
     UPDATE refund r SET version = v.version, updated_at = c.now, ${columns.map((column) => `${column} = v.${column}`).join(', ')}
     FROM jsonb_to_recordset($1::jsonb) AS v(
       id uuid, version integer, ${MUTABLE_COLUMNS.map(([column, type]) => `${column} ${type}`).join(', ')}), clock c
-    WHERE r.id = v.id),
+    WHERE r.id = v.id AND ${fewRows('v.id')}),
   counted AS (
     UPDATE payment_order o SET reserved_fen = v.reserved_fen, refunded_fen = v.refunded_fen, outside_fen = v.outside_fen,
       refund_count = v.refund_count, event_sequence = v.event_sequence, updated_at = c.now,
       next_send_at = CASE WHEN v.frees_spacing THEN least(o.next_send_at, c.now) ELSE o.next_send_at END
     FROM jsonb_to_recordset($2::jsonb) AS v(id uuid, reserved_fen bigint, refunded_fen bigint, outside_fen bigint,
       refund_count integer, event_sequence integer, frees_spacing boolean), clock c
-    WHERE o.id = v.id AND (v.frees_spacing OR (o.reserved_fen, o.refunded_fen, o.outside_fen, o.refund_count, o.event_sequence)
-      <> (v.reserved_fen, v.refunded_fen, v.outside_fen, v.refund_count, v.event_sequence))),
+    WHERE o.id = v.id AND ${fewRows('v.id')}
+      AND (v.frees_spacing OR (o.reserved_fen, o.refunded_fen, o.outside_fen, o.refund_count, o.event_sequence)
+        <> (v.reserved_fen, v.refunded_fen, v.outside_fen, v.refund_count, v.event_sequence))),
   told AS (${TELL_BOOKED_SQL})
   INSERT INTO refund_event (refund_id, seq, from_state, to_state, cause, source_id, actor, incident, detail, at)
   SELECT v.refund_id, v.seq, v.from_state, v.to_state, v.cause, v.source_id, v.actor, v.incident, v.detail, c.now

@@ -1,3 +1,4 @@
+import { fewRows } from '../database/filters.js';
 import { ORDER_SNAPSHOT, OUTBOX_COLUMNS, TOLD_OF_REFUNDED, type OrderEventType } from '../orders/outgoing-events.js';
 import type { LockedOrder, LockedRefund } from './bookings.js';
 import { REFUND_VIEW_COLUMNS } from './refund.view.js';
@@ -136,7 +137,8 @@ export const TELL_BOOKED_SQL = `
         ELSE ${REFUND_SNAPSHOT} || jsonb_build_object('updated_at', c.now) END || v.changes, c.now
     FROM jsonb_to_recordset($4::jsonb) AS v(place integer, type text, refund_id uuid, order_id uuid, sequence integer,
       previous_status text, changes jsonb)
-      JOIN payment_order o ON o.id = v.order_id LEFT JOIN refund r ON r.id = v.refund_id, clock c`;
+      JOIN payment_order o ON o.id = v.order_id LEFT JOIN refund r ON r.id = v.refund_id, clock c
+    WHERE ${fewRows('v.place')}`;
 
 /** CTE: tells of refunds `r` that the CTE `made` has just inserted, with event_sequence 1; `clock` is the statement's. */
 export const TELL_NEW_SQL = `

@@ -5,6 +5,7 @@ import { uuidOf } from '../common/ids.js';
 import { AppError } from '../common/problem.js';
 import { Settings } from '../config/settings.js';
 import { Batches } from '../database/batches.js';
+import { fewRows } from '../database/filters.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 
 const BATCH_MAX = 100;
@@ -37,7 +38,7 @@ const FIND_SQL = `
       UNION ALL
       SELECT id, mch_id, appid FROM payment_order WHERE transaction_id = a.transaction_id) o
   WHERE (a.mch_id IS NULL OR o.mch_id = a.mch_id) AND (a.appid IS NULL OR o.appid = a.appid)
-    AND (a.appids IS NULL OR o.appid = ANY(a.appids))`;
+    AND (a.appids IS NULL OR o.appid = ANY(a.appids)) AND ${fewRows('a.place')}`;
 
 /** Names of an order as {@link FIND_SQL} reads them; one of the first three is not null. */
 interface NamesRow {

@@ -1,3 +1,4 @@
+import { fewRows } from '../database/filters.js';
 import type { AnyBooking, Booked, LockedRefund } from './bookings.js';
 
 /**
@@ -20,7 +21,7 @@ const SETTLE_SQL = `
       ELSE v.proof || ' shows ' || v.status END
   FROM jsonb_to_recordset($1::jsonb) AS v(refund_id uuid, out_refund_no text, status text, differs boolean, proof text)
     JOIN refund r ON r.id = v.refund_id AND r.out_refund_no = v.out_refund_no
-  WHERE n.refund_id = v.refund_id AND n.result = 'waiting_for_query'
+  WHERE n.refund_id = v.refund_id AND n.result = 'waiting_for_query' AND ${fewRows('v.refund_id')}
     AND (n.reason IS NOT NULL OR v.differs OR v.status <> 'accepted')`;
 
 /** WeChat does not know the refund, and is not asked again: what a notice said of it is not so. */

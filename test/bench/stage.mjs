@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { migrateUp, setRoleTimeoutsOf } from '../../dist/database/migrations.js';
+import { migrateUp, setRoleSettingsOf } from '../../dist/database/migrations.js';
 import { startEmbeddedPostgres } from '../../dist/database/embedded-postgres.js';
 
 const BUILT = new URL('../../dist/', import.meta.url).pathname;
@@ -135,7 +135,7 @@ export class Stage {
 
   async copy(name, from = BASE) {
     await this.sql('postgres', (client) => client.query(`CREATE DATABASE ${name} TEMPLATE ${from}`));
-    await setRoleTimeoutsOf(this.urlOf(name));
+    await setRoleSettingsOf(this.urlOf(name));
     return name;
   }
 

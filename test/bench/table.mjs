@@ -24,7 +24,7 @@ export function tableOf({ machine, rounds, loads, rssMb, lagMs, connections, row
   }
   if (dispatch) {
     lines.push(
-      `dispatch, 300 ms latency: ${dispatch.perSecond.toFixed(0)}/s, at most ${dispatch.mostInASecond} in a rolling second`,
+      `dispatch, 300 ms latency: ${dispatch.perSecond.toFixed(0)}/s after its slow start, ${dispatch.wholePerSecond.toFixed(0)}/s with it, at most ${dispatch.mostInASecond} in a rolling second`,
       `asked → succeeded at 100/s: p50 ${lives.p50Ms.toFixed(0)} ms, p99 ${lives.p99Ms.toFixed(0)} ms; ${lives.cpuMs.toFixed(1)} ms of the service's processor time each; RSS ${lives.rssMb.toFixed(0)} MB, ${lives.connections} connections, event loop delay p99 ${lives.lagMs.toFixed(1)} ms`,
     );
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/database/embedded-postgres.js';
-import { migrateUp, setRoleTimeoutsOf } from '../../src/database/migrations.js';
+import { migrateUp, setRoleSettingsOf } from '../../src/database/migrations.js';
 import { type Json, Stack } from './support/stack.js';
 import {
   ACKNOWLEDGED,
@@ -81,7 +81,7 @@ beforeAll(async () => {
   // Only in this file: jest gives each its own environment.
   process.env['TEST_POSTGRES_URL'] = await relay.listen();
   stack = await Stack.start();
-  await setRoleTimeoutsOf(stack.databaseUrl);
+  await setRoleSettingsOf(stack.databaseUrl);
   await stack.instances[0]?.kill();
   await stack.addInstance();
   merchant = await keyedMerchant(stack, { simulator: { mute_notices: true }, service: { refund_notify: 'apply' } });

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fullestSecond, putFirst, type Send, sendsOf, slowedAfterMs } from '../e2e/support/sends.js';
 import type { Instance } from '../e2e/support/instance.js';
 import { type Json, type Merchant, type Order, Stack, unique } from '../e2e/support/stack.js';
-import { setRoleTimeoutsOf } from '../../src/database/migrations.js';
+import { setRoleSettingsOf } from '../../src/database/migrations.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { faultsOfBooks, settle } from './support/books.js';
 import { assertFired, Dice, LIMIT_MS, SEED, sizeOf, summary } from './support/campaign.js';
@@ -22,7 +22,7 @@ afterEach(() => stack.close());
 const begin = async (env: Readonly<Record<string, string>> = {}): Promise<void> => {
   stack = await Stack.withoutService(env);
   // A stopped instance may hold a lock: the database takes it back after a while.
-  await setRoleTimeoutsOf(stack.databaseUrl);
+  await setRoleSettingsOf(stack.databaseUrl);
 };
 const register = async (settleAfterMs = 100): Promise<void> => {
   merchant = await stack.merchant({

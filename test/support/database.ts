@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { dataSourceOptions } from '../../src/database/data-source.js';
-import { setRoleTimeoutsOf } from '../../src/database/migrations.js';
+import { setRoleSettingsOf } from '../../src/database/migrations.js';
 import { UnitOfWork } from '../../src/database/unit-of-work.js';
 
 const POOL_MAX = 20;
 
-/** A migrated database of one test file, with the service's own timeouts. */
+/** A migrated database of one test file, with the service's own settings. */
 export interface TestDatabase {
   readonly url: string;
   readonly dataSource: DataSource;
@@ -20,7 +20,7 @@ export interface TestDatabase {
 /** A copy of the migrated template, in about 50 ms, with at most so many connections. */
 export async function createTestDatabase(poolMax = POOL_MAX): Promise<TestDatabase> {
   const { url, drop } = await createEmptyDatabase('template_tuikuan');
-  await setRoleTimeoutsOf(url);
+  await setRoleSettingsOf(url);
   return connected(url, drop, poolMax);
 }
 

@@ -5,12 +5,16 @@ import { refundView } from './views.mjs';
 const snapshot = (columns) => `to_jsonb((SELECT s FROM (SELECT ${columns}) s))`;
 const OUTBOX = 'id, type, subject_id, refund_id, order_id, appid, sequence, previous_status, snapshot, at';
 
+/** As in the service: always true, and makes PostgreSQL expect one row of a list, not 100. */
+const FEW = 'num_nulls(a.id) * 0 = 0';
+
 const INTAKE = {
   name: 'intake',
   text: `
     WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
     asked AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[],
-      $8::text[], $9::text[]) AS a(id, order_id, out_refund_no, amount_fen, request_digest, reason, created_by, address, request_id)),
+      $8::text[], $9::text[]) AS a(id, order_id, out_refund_no, amount_fen, request_digest, reason, created_by, address, request_id)
+      WHERE ${FEW}),
     reserved AS (
       UPDATE payment_order o SET reserved_fen = o.reserved_fen + a.amount_fen, refund_count = o.refund_count + 1, updated_at = c.now
       FROM asked a, merchant m, clock c
@@ -47,7 +51,7 @@ const APPLY = {
     WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
     asked AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) AS a(id uuid, "mchId" text, appid text, version text, "dedupeKey" text,
       status text, "outRefundNo" text, "outTradeNo" text, "transactionId" text, "refundId" text, "refundFen" bigint, "totalFen" bigint,
-      account text, "succeededAt" text, "wechatStatus" text, "kekId" text, content text)),
+      account text, "succeededAt" text, "wechatStatus" text, "kekId" text, content text) WHERE ${FEW}),
     held AS MATERIALIZED (
       SELECT a.*, o.id AS order_id FROM asked a
         JOIN payment_order o ON o.mch_id = a."mchId" AND o.out_trade_no = a."outTradeNo"
@@ -93,7 +97,7 @@ const CONFIRM = {
     WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
     asked AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) AS a(id uuid, "mchId" text, appid text, version text, "dedupeKey" text,
       status text, "outRefundNo" text, "outTradeNo" text, "transactionId" text, "refundFen" bigint, "totalFen" bigint, "kekId" text,
-      content text)),
+      content text) WHERE ${FEW}),
     woken AS (
       UPDATE refund r SET next_query_at = c.now, query_step = 0, updated_at = c.now FROM asked a, payment_order o, clock c
       WHERE r.mch_id = a."mchId" AND r.out_refund_no = a."outRefundNo" AND o.id = r.order_id AND r.state = 'accepted'

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setRoleTimeoutsOf } from '../../../src/database/migrations.js';
+import { setRoleSettingsOf } from '../../../src/database/migrations.js';
 import type { Instance } from '../../e2e/support/instance.js';
 import { type Merchant, type Order, Stack } from '../../e2e/support/stack.js';
 import { faultsOfBooks, settle } from './books.js';
@@ -37,7 +37,7 @@ export class BrokenDatabase {
   ): Promise<BrokenDatabase> {
     const postgres = await OwnPostgres.start(options);
     const stack = await Stack.withoutService({}, postgres.url);
-    await setRoleTimeoutsOf(stack.databaseUrl);
+    await setRoleSettingsOf(stack.databaseUrl);
     const service = await stack.addInstance({ DATABASE_URL: named(await reachedBy(stack.databaseUrl)) });
     const merchant = await stack.merchant({
       simulator: { settle_after_ms: 100 },

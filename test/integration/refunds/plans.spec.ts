@@ -1,10 +1,11 @@
 import { jest } from '@jest/globals';
 import pg from 'pg';
 import { RefundReads } from '../../../src/refunds/refund-reads.js';
-import { ADMIN, RefundDomain } from '../../support/refund-domain.js';
+import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { ADMIN, type Merchant, RefundDomain } from '../../support/refund-domain.js';
 
-/** Enough that reading a whole table is dearer than going through an index, and no more. */
-const FINISHED = 20_000;
+/** Databases by how many finished refunds they hold: a new one of which nothing is known yet, a young one, and one that has grown. */
+const SIZES = [0, 1000, 20_000] as const;
 const GROWING = ['payment_order', 'refund', 'refund_event', 'outgoing_event', 'gateway_call', 'notification'];
 
 interface PlanNode {
@@ -20,23 +21,23 @@ const idOf = (letter: string): string => `('0190000000007000${letter}000' || lpa
 const [ORDER_ID, REFUND_ID, CALL_ID, NOTICE_ID] = ['a', 'b', 'c', 'd'].map(idOf);
 
 /** Finished refunds with all that belongs to them. Foreign keys of rows that are made to fit need not be looked up. */
-const FILL = `
+const fillOf = (finished: number): string => `
   SET session_replication_role = replica;
   INSERT INTO payment_order (id, mch_id, appid, out_trade_no, status, amount_fen, paid_fen, refunded_fen, refund_count, source,
     request_digest, paid_at, created_by, created_at, updated_at)
   SELECT ${ORDER_ID}, mch, app, 'plan-' || n, 'paid', 100, 100, 100, 1, 'register', '', now(), 'test', now(), now()
-  FROM generate_series(1, ${FINISHED}) n, filled;
+  FROM generate_series(1, ${finished}) n, filled;
   INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, amount_fen, state, state_since, source, created_by, created_at, updated_at)
   SELECT ${REFUND_ID}, ${ORDER_ID}, mch, app, 'plan-' || n, 100, 'succeeded', now(), 'api', 'test', now(), now()
-  FROM generate_series(1, ${FINISHED}) n, filled;
+  FROM generate_series(1, ${finished}) n, filled;
   INSERT INTO refund_event (refund_id, seq, to_state, cause, at)
-  SELECT ${REFUND_ID}, 1, 'succeeded', 'request', now() FROM generate_series(1, ${FINISHED}) n;
+  SELECT ${REFUND_ID}, 1, 'succeeded', 'request', now() FROM generate_series(1, ${finished}) n;
   INSERT INTO gateway_call (id, mch_id, refund_id, kind, api_version, intent_at)
-  SELECT ${CALL_ID}, mch, ${REFUND_ID}, 'refund', 'v2', now() FROM generate_series(1, ${FINISHED}) n, filled;
+  SELECT ${CALL_ID}, mch, ${REFUND_ID}, 'refund', 'v2', now() FROM generate_series(1, ${finished}) n, filled;
   INSERT INTO notification (id, mch_id, kind, version, dedupe_key, received_at, last_received_at, status, result, refund_id, order_id,
     kek_id, content)
   SELECT ${NOTICE_ID}, mch, 'refund', 'v2', 'plan-' || n, now(), now(), 'succeeded', 'applied', ${REFUND_ID}, ${ORDER_ID}, 'test', ''
-  FROM generate_series(1, ${FINISHED}) n, filled;
+  FROM generate_series(1, ${finished}) n, filled;
   INSERT INTO archive.notification
   SELECT * FROM json_populate_recordset(NULL::archive.notification,
     (SELECT json_agg(to_jsonb(n) || jsonb_build_object('id', gen_random_uuid(), 'dedupe_key', 'old-' || n.id)) FROM notification n));
@@ -44,18 +45,14 @@ const FILL = `
   ANALYZE`;
 
 let domain: RefundDomain;
+const databases = new Map<number, TestDatabase>();
 /** The parametrised statements that the services sent, by text, each with its last values. */
 const sent = new Map<string, unknown[]>();
 
 beforeAll(async () => {
   domain = await RefundDomain.start();
   const merchant = await domain.merchant();
-  const client = new pg.Client({ connectionString: domain.database.url });
-  await client.connect();
-  await client.query('SET statement_timeout = 0');
-  await client.query(`CREATE TEMP TABLE filled AS SELECT '${merchant.mchId}' AS mch, '${merchant.appid}' AS app`);
-  await client.query(FILL);
-  await client.end();
+  for (const size of SIZES) databases.set(size, await filled(size, merchant));
   const query = pg.Client.prototype.query as (...all: unknown[]) => unknown;
   const spy = jest.spyOn(pg.Client.prototype, 'query').mockImplementation(function (this: unknown, ...all: unknown[]) {
     const [config, values] = all as [unknown, unknown];
@@ -77,10 +74,25 @@ beforeAll(async () => {
   await new RefundReads(domain.database.uow).get(ADMIN, refund.id);
   spy.mockRestore();
 });
-afterAll(() => domain.close());
+afterAll(async () => {
+  await domain.close();
+  for (const database of databases.values()) await database.close();
+});
 
-async function planOf(text: string, values: readonly unknown[] | null): Promise<PlanNode[]> {
-  const client = new pg.Client({ connectionString: domain.database.url });
+async function filled(size: number, { mchId, appid }: Merchant): Promise<TestDatabase> {
+  const database = await createTestDatabase(1);
+  if (size === 0) return database;
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  await client.query('SET statement_timeout = 0');
+  await client.query(`CREATE TEMP TABLE filled AS SELECT '${mchId}' AS mch, '${appid}' AS app`);
+  await client.query(fillOf(size));
+  await client.end();
+  return database;
+}
+
+async function planOf({ url }: TestDatabase, text: string, values: readonly unknown[] | null): Promise<PlanNode[]> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
     const explain = `EXPLAIN (FORMAT JSON${values ? '' : ', GENERIC_PLAN'}) ${text}`;
@@ -110,18 +122,25 @@ const HOT: readonly (readonly [string, RegExp, readonly string[]])[] = [
   ],
   ['the lock of the ledger', /WITH o AS MATERIALIZED/, ['payment_order_pkey']],
   ['the booking of the ledger', /counted AS/, ['refund_pkey', 'payment_order_pkey']],
+  ['the end of calls', /UPDATE gateway_call g SET done_at/, ['gateway_call_pkey']],
   ['GET of a refund', /WHERE r\.id = ANY\(\$1::uuid\[\]\)$/, ['refund_pkey', 'payment_order_pkey']],
 ];
 
-it.each(HOT)('%s goes through indexes, with a plan for its values and with one for all', async (_, part, indexes) => {
-  const found = [...sent].filter(([text]) => part.test(text));
-  expect(found).toHaveLength(1);
-  for (const [text, values] of found) {
-    for (const given of [values, null]) {
-      const nodes = await planOf(text, given);
-      const whole = nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name'] ?? '');
-      expect(whole.filter((table) => GROWING.includes(table))).toEqual([]);
-      expect(nodes.map((node) => node['Index Name'])).toEqual(expect.arrayContaining([...indexes]));
+describe.each(SIZES)('beside %d finished refunds', (size) => {
+  it.each(HOT)('%s goes through indexes, with a plan for its values and with one for all', async (_, part, indexes) => {
+    const found = [...sent].filter(([text]) => part.test(text));
+    expect(found).toHaveLength(1);
+    for (const [text, values] of found) {
+      for (const given of [values, null]) {
+        const nodes = await planOf(databases.get(size) as TestDatabase, text, given);
+        const whole = nodes
+          .filter((node) => node['Node Type'] === 'Seq Scan')
+          .map((node) => node['Relation Name'] ?? '');
+        expect(whole.filter((table) => GROWING.includes(table))).toEqual([]);
+        // Of a new database nothing tells PostgreSQL yet which of two indexes is the narrower one.
+        const wanted = size === 0 ? indexes.filter((index) => index.endsWith('_pkey')) : indexes;
+        expect(nodes.map((node) => node['Index Name'])).toEqual(expect.arrayContaining(wanted));
+      }
     }
-  }
+  });
 });
