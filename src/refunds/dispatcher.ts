@@ -33,8 +33,6 @@ const IN_FLIGHT_MAX = 120;
 const CLAIM_AHEAD_MS = 70;
 /** Answers that came within this time are booked in one transaction. */
 const ANSWERS_PACE_MS = 25;
-/** Stands among the merchants under way for the leases that ran out. */
-const LEASES = 'leases';
 
 const NOT_SENT = {
   outcome: 'not_sent',
@@ -60,6 +58,8 @@ interface Sent {
 @Injectable()
 export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly loop = new WorkLoop('dispatch', POLL_MS, () => this.tick());
+  private readonly leases = new WorkLoop('leases', POLL_MS, () => this.bookRunOutLeases());
+  /** Merchants whose refunds are being claimed. */
   private readonly busy = new Set<string>();
   private readonly answers = new Batches<Sent, PauseChange>(
     IN_FLIGHT_MAX,
@@ -77,12 +77,14 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   ) {}
 
   onApplicationBootstrap(): void {
-    if (this.settings.role !== 'api') this.loop.start();
+    if (this.settings.role === 'api') return;
+    this.loop.start();
+    this.leases.start();
   }
 
   /** Claims nothing more and waits for what is on the wire. */
   async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.end();
+    await Promise.all([this.loop.end(), this.leases.end()]);
     await this.loop.drained();
   }
 
@@ -92,17 +94,11 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async tick(): Promise<void> {
-    this.once(LEASES, () => this.bookRunOutLeases());
     for (const { mch_id: mchId, due } of await this.uow.query<MerchantWork>(WORK_SQL, [])) {
-      this.once(mchId, () => this.serve(mchId, due));
+      if (this.busy.has(mchId)) continue;
+      this.busy.add(mchId);
+      this.loop.track(this.serve(mchId, due).finally(() => this.busy.delete(mchId)));
     }
-  }
-
-  /** Starts work that is not under way already. */
-  private once(name: string, work: () => Promise<void>): void {
-    if (this.busy.has(name)) return;
-    this.busy.add(name);
-    this.loop.track(work().finally(() => this.busy.delete(name)));
   }
 
   private async bookRunOutLeases(): Promise<void> {

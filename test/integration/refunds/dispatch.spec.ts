@@ -82,7 +82,7 @@ describe('answers that come together', () => {
       `SELECT count(*)::int AS events, count(DISTINCT e.xmin::text)::int AS transactions,
          count(*) FILTER (WHERE c.outcome = 'shown' AND c.done_at IS NOT NULL AND c.xmin = e.xmin)::int AS finished
        FROM refund_event e JOIN gateway_call c ON c.id = e.source_id
-       WHERE e.refund_id = ANY($1) AND e.cause = 'answer'`,
+       WHERE e.refund_id = ANY($1) AND e.cause = 'answer' AND e.to_state = 'accepted'`,
       [refunds.map(({ uuid }) => uuid)],
     );
     expect(booked).toEqual({ events: 6, transactions: 1, finished: 6 });
