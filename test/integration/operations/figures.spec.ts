@@ -1,6 +1,6 @@
 import { systemClock } from '../../../src/common/clock.js';
 import { DatabaseFiguresReader, FIGURES_SQL } from '../../../src/operations/database-figures.js';
-import { createTestDatabase, type TestDatabase } from '../../support/database.js';
+import { createTestDatabase, runSql, type TestDatabase } from '../../support/database.js';
 import { makeOrder, seed, takeIn } from '../events/support.js';
 
 const FINISHED = 20_000;
@@ -10,12 +10,16 @@ beforeAll(async () => {
   database = await createTestDatabase();
   await seed(database);
   const { id } = await makeOrder(database, { paidFen: 1_000_000 });
-  await database.dataSource.query(`
+  // On a connection of its own: a slow machine takes longer for it than the role's statement_timeout allows the service.
+  await runSql(
+    database.url,
+    `SET statement_timeout = 0;
     INSERT INTO refund (id, order_id, mch_id, appid, out_refund_no, amount_fen, state, state_since, source, created_by, created_at,
       updated_at, succeeded_at)
     SELECT gen_random_uuid(), o.id, o.mch_id, o.appid, 'F' || n, 1, (ARRAY['succeeded', 'closed', 'rejected', 'canceled'])[n % 4 + 1], c.now, 'api', 'key_test', c.now, c.now, c.now
-    FROM payment_order o, (SELECT tuikuan_now() AS now) c, generate_series(1, ${FINISHED}) n WHERE o.id = '${id}'`);
-  await database.dataSource.query('ANALYZE refund');
+    FROM payment_order o, (SELECT tuikuan_now() AS now) c, generate_series(1, ${FINISHED}) n WHERE o.id = '${id}';
+    ANALYZE refund`,
+  );
 });
 afterAll(() => database.close());
 
