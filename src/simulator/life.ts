@@ -9,8 +9,7 @@ export function moveRefund(world: World, refund: SimulatedRefund, state: RefundS
   if (!merchant || refund.state === state) return;
   if (state === 'REFUNDCLOSE') merchant.balanceFen += refund.amountFen;
   if (refund.state === 'REFUNDCLOSE') merchant.balanceFen -= refund.amountFen;
-  refund.state = state;
-  refund.succeededMs = state === 'SUCCESS' ? world.clock.nowMs() : null;
+  world.setRefundState(refund, state);
   if (state === 'PROCESSING' || merchant.muteNotices || refund.notifyUrl === null) return;
   notify(world, {
     kind: 'refund',
@@ -34,10 +33,12 @@ function refundLetters(
 
 /** Lets accepted refunds succeed by themselves after the merchant's settling time. */
 export function settleAccepted(world: World): void {
-  for (const refund of world.allRefunds()) {
-    const settleAfterMs = world.merchants.get(refund.order.mchId)?.settleAfterMs ?? null;
-    const due = settleAfterMs !== null && world.clock.nowMs() - refund.processingSinceMs >= settleAfterMs;
-    if (refund.state === 'PROCESSING' && due) moveRefund(world, refund, 'SUCCESS');
+  for (const { mchId, settleAfterMs } of world.merchants.values()) {
+    if (settleAfterMs === null) continue;
+    for (const refund of world.processingOf(mchId)) {
+      if (world.clock.nowMs() - refund.processingSinceMs < settleAfterMs) break;
+      moveRefund(world, refund, 'SUCCESS');
+    }
   }
 }
 
@@ -45,8 +46,7 @@ export function settleAccepted(world: World): void {
 export function payOrder(world: World, order: SimulatedOrder): void {
   const merchant = world.merchants.get(order.mchId);
   if (!merchant) return;
-  order.paidAtMs = world.clock.nowMs();
-  order.transactionId = world.nextNumber('4200');
+  world.pay(order);
   merchant.balanceFen += order.totalFen;
   if (order.notifyUrl === null || merchant.muteNotices) return;
   const notice = { event: newEvent(world), content: paymentContent(world, order) };

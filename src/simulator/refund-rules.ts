@@ -121,20 +121,37 @@ export function acceptRefund(
   return made;
 }
 
+/** What may name an order. */
+interface OrderNames {
+  readonly transactionId?: string | undefined;
+  readonly outTradeNo?: string | undefined;
+}
+
 /** The order a refund or query names; transaction_id wins over out_trade_no. */
-export function orderNamed(
-  world: World,
-  mchId: string,
-  names: { readonly transactionId: string | undefined; readonly outTradeNo: string | undefined },
-): SimulatedOrder | undefined {
+export function orderNamed(world: World, mchId: string, names: OrderNames): SimulatedOrder | undefined {
   if (names.transactionId !== undefined) return world.orderByTransaction(mchId, names.transactionId);
   return names.outTradeNo === undefined ? undefined : world.order(mchId, names.outTradeNo);
 }
 
-/** The merchant's refunds that queries show by now, oldest first. */
-export function visibleRefunds(world: World, merchant: SimulatedMerchant): SimulatedRefund[] {
-  return world
-    .allRefunds()
-    .filter((entry) => entry.order.mchId === merchant.mchId)
-    .filter((entry) => world.clock.nowMs() - entry.createdMs >= merchant.visibilityLagMs);
+/** What may name a refund, or all of an order. */
+type RefundNames = OrderNames & {
+  readonly refundId?: string | undefined;
+  readonly outRefundNo?: string | undefined;
+};
+
+/** The merchant's refunds that a query names and shows by now, oldest first; refund_id wins over out_refund_no, that over the order's. */
+export function visibleRefunds(world: World, merchant: SimulatedMerchant, names: RefundNames): SimulatedRefund[] {
+  return refundsNamed(world, merchant.mchId, names).filter(
+    (entry) => world.clock.nowMs() - entry.createdMs >= merchant.visibilityLagMs,
+  );
+}
+
+function refundsNamed(world: World, mchId: string, names: RefundNames): readonly SimulatedRefund[] {
+  const { refundId, outRefundNo } = names;
+  if (refundId === undefined && outRefundNo === undefined) {
+    const order = orderNamed(world, mchId, names);
+    return order ? world.refundsOf(order) : [];
+  }
+  const one = refundId === undefined ? world.refund(mchId, outRefundNo ?? '') : world.refundById(mchId, refundId);
+  return one ? [one] : [];
 }

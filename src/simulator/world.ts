@@ -95,7 +95,11 @@ export class World {
   /** What v3 signatures take their time from; `machine` while the simulated time runs away from what callers can know. */
   signatureClock: 'simulated' | 'machine' = 'simulated';
   private readonly orders = new Map<string, SimulatedOrder>();
+  private readonly paidOrders = new Map<string, SimulatedOrder>();
   private readonly refunds = new Map<string, SimulatedRefund>();
+  private readonly refundsById = new Map<string, SimulatedRefund>();
+  private readonly refundsByOrder = new Map<SimulatedOrder, SimulatedRefund[]>();
+  private readonly processing = new Map<string, Set<SimulatedRefund>>();
   private numbers = 0;
 
   constructor(readonly authority: CertificateAuthority) {}
@@ -110,11 +114,18 @@ export class World {
   }
 
   orderByTransaction(mchId: string, transactionId: string): SimulatedOrder | undefined {
-    return [...this.orders.values()].find((order) => order.mchId === mchId && order.transactionId === transactionId);
+    return this.paidOrders.get(`${mchId}/${transactionId}`);
   }
 
   addOrder(order: SimulatedOrder): void {
     this.orders.set(`${order.mchId}/${order.outTradeNo}`, order);
+  }
+
+  /** The order is paid now, under a number of WeChat's own. */
+  pay(order: SimulatedOrder): void {
+    order.paidAtMs = this.clock.nowMs();
+    order.transactionId = this.nextNumber('4200');
+    this.paidOrders.set(`${order.mchId}/${order.transactionId}`, order);
   }
 
   allOrders(): SimulatedOrder[] {
@@ -125,10 +136,18 @@ export class World {
     return this.refunds.get(`${mchId}/${outRefundNo}`);
   }
 
+  refundById(mchId: string, refundId: string): SimulatedRefund | undefined {
+    return this.refundsById.get(`${mchId}/${refundId}`);
+  }
+
   addRefund(refund: SimulatedRefund): void {
-    this.refunds.set(`${refund.order.mchId}/${refund.outRefundNo}`, refund);
+    const { mchId } = refund.order;
+    this.refunds.set(`${mchId}/${refund.outRefundNo}`, refund);
+    this.refundsById.set(`${mchId}/${refund.refundId}`, refund);
+    this.refundsByOrder.set(refund.order, [...this.refundsOf(refund.order), refund]);
+    this.processingOf(mchId).add(refund);
     this.ledger.accepted.push({
-      mch_id: refund.order.mchId,
+      mch_id: mchId,
       out_refund_no: refund.outRefundNo,
       out_trade_no: refund.order.outTradeNo,
       amount_fen: refund.amountFen,
@@ -140,8 +159,27 @@ export class World {
     return [...this.refunds.values()];
   }
 
-  refundsOf(order: SimulatedOrder): SimulatedRefund[] {
-    return this.allRefunds().filter((refund) => refund.order === order);
+  /** Oldest first. */
+  refundsOf(order: SimulatedOrder): readonly SimulatedRefund[] {
+    return this.refundsByOrder.get(order) ?? [];
+  }
+
+  /** The merchant's refunds that WeChat works on, in the order in which it began to. */
+  processingOf(mchId: string): Set<SimulatedRefund> {
+    const found = this.processing.get(mchId) ?? new Set();
+    this.processing.set(mchId, found);
+    return found;
+  }
+
+  setRefundState(refund: SimulatedRefund, state: RefundState): void {
+    const nowMs = this.clock.nowMs();
+    refund.state = state;
+    refund.succeededMs = state === 'SUCCESS' ? nowMs : null;
+    const processing = this.processingOf(refund.order.mchId);
+    processing.delete(refund);
+    if (state !== 'PROCESSING') return;
+    refund.processingSinceMs = nowMs;
+    processing.add(refund);
   }
 
   /** What refunds of an order hold or have moved; closed ones gave it back. */

@@ -88,7 +88,12 @@ function acceptedFields(entry: SimulatedRefund): Fields {
 
 /** refundquery: by refund_id, out_refund_no, transaction_id or out_trade_no, in that order; ten records a page. */
 export function refundQuery(world: World, merchant: SimulatedMerchant, fields: Fields): Answer {
-  const found = visibleRefunds(world, merchant).filter(matcher(fields));
+  const found = visibleRefunds(world, merchant, {
+    refundId: fields['refund_id'],
+    outRefundNo: fields['out_refund_no'],
+    transactionId: fields['transaction_id'],
+    outTradeNo: fields['out_trade_no'],
+  });
   const [first] = found;
   if (!first) return refuse('REFUNDNOTEXIST', 'no such refund');
   const { offset = '0' } = fields;
@@ -107,14 +112,6 @@ export function refundQuery(world: World, merchant: SimulatedMerchant, fields: F
       ...records.reduce((all, record) => ({ ...all, ...record }), {}),
     },
   };
-}
-
-function matcher(fields: Fields): (entry: SimulatedRefund) => boolean {
-  const { refund_id: id, out_refund_no: number, transaction_id: transaction, out_trade_no: trade } = fields;
-  if (id !== undefined) return (entry) => entry.refundId === id;
-  if (number !== undefined) return (entry) => entry.outRefundNo === number;
-  if (transaction !== undefined) return (entry) => entry.order.transactionId === transaction;
-  return (entry) => entry.order.outTradeNo === trade;
 }
 
 function recordFields(entry: SimulatedRefund, n: number): Fields {

@@ -41,7 +41,6 @@ export function repairRefund(world: World, request: V3Request): Result {
   if (unreadable !== null) return refuseField(`/${unreadable}`, 'is missing or does not decrypt');
   if (found.state !== 'CHANGE') return refuse('INVALID_REQUEST', '退款单状态不是退款异常');
   moveRefund(world, found, 'PROCESSING');
-  found.processingSinceMs = world.clock.nowMs();
   return { status: 200, body: refundObject(found) };
 }
 

@@ -96,7 +96,7 @@ export function createRefund(world: World, { merchant, body }: V3Request): Resul
 
 /** GET /v3/refund/domestic/refunds/{out_refund_no}. */
 export function queryRefund(world: World, { merchant, path: [number = ''] }: V3Request): Result {
-  const found = visibleRefunds(world, merchant).find((entry) => entry.outRefundNo === number);
+  const [found] = visibleRefunds(world, merchant, { outRefundNo: number });
   return found ? { status: 200, body: refundObject(found) } : refuse('RESOURCE_NOT_EXISTS', '退款单不存在');
 }
 
