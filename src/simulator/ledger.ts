@@ -30,7 +30,7 @@ export interface RequestRow {
   /** SHA-256 over the business parameters. */
   readonly param_digest: string;
   readonly received_at: string;
-  /** Real milliseconds of a clock that only runs forward. */
+  /** Real milliseconds of a clock that only runs forward; see arrivals.ts. */
   readonly received_ms: number;
   readonly connection: number;
   /** What was answered: SUCCESS, an error code, or the fault. */

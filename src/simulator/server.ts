@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { Socket } from 'node:net';
+import { Arrivals, TICK_MS } from './arrivals.js';
 import type { FaultPlan } from './faults.js';
 import { serveV2 } from './v2/server.js';
 import { serveV3 } from './v3/server.js';
@@ -16,9 +17,12 @@ export function createWechatServer(world: World, faults: FaultPlan, host?: strin
   const { certificatePem: cert, privateKeyPem: key } = world.authority.server(host);
   const lines = new Map<number | undefined, { readonly tcp: Socket; readonly connection: number }>();
   let count = 0;
+  const arrivals = new Arrivals();
+  const watching = setInterval(() => arrivals.tick(), TICK_MS);
+  watching.unref();
   const listener: RequestListener = (request, response) => {
     const line = lines.get(request.socket.remotePort) ?? { tcp: request.socket, connection: 0 };
-    const receivedMs = performance.now();
+    const receivedMs = arrivals.come(world.limits.requestsPerSecond);
     bodyOf(request)
       .then((body) => {
         if (body === null) return void request.socket.destroy();
@@ -38,6 +42,7 @@ export function createWechatServer(world: World, faults: FaultPlan, host?: strin
     },
     listener,
   );
+  server.on('close', () => clearInterval(watching));
   server.on('connection', (tcp: Socket) => {
     const { remotePort } = tcp;
     lines.set(remotePort, { tcp, connection: (count += 1) });
