@@ -1,5 +1,6 @@
 import pg from 'pg';
-import { claimSends } from '../../../src/refunds/claim.js';
+import { Settings } from '../../../src/config/settings.js';
+import { type Claim, claimSends } from '../../../src/refunds/claim.js';
 import { SLOTS_PER_CLAIM_MAX } from '../../../src/refunds/limits.js';
 import { lockRate } from '../../../src/refunds/merchant-rate.js';
 import { makeCertificate } from '../../support/certificate.js';
@@ -292,28 +293,63 @@ describe('the parameters of a refund', () => {
   });
 });
 
+/** Refunds of a merchant whose only claim is `claim`. */
+async function unclaimed(refunds: number, order: (merchant: Merchant) => Promise<Order>): Promise<Merchant> {
+  const merchant = await domain.merchant();
+  await domain.sql('UPDATE merchant SET enabled = false WHERE mch_id = $1', [merchant.mchId]);
+  for (let n = 0; n < refunds; n += 1)
+    await domain.plant(await order(merchant), 'queued', 300, { next_attempt_at: 'tuikuan_now()' });
+  return merchant;
+}
+
+function claim({ mchId }: Merchant, settings: Settings = domain.settings): Promise<Claim | null> {
+  return domain.database.uow.run(async (tx) => {
+    await tx.query(
+      `UPDATE merchant_rate SET rate_per_second = 150, next_slot_at = tuikuan_now(), rate_changed_at = tuikuan_now() WHERE mch_id = $1`,
+      [mchId],
+    );
+    await tx.query('UPDATE merchant SET enabled = true WHERE mch_id = $1', [mchId]);
+    const rate = await lockRate(tx, mchId);
+    const { clock } = domain;
+    const claimed = await claimSends(tx, mchId, { count: 15, probe: null }, { settings, clock, rate });
+    await tx.query('UPDATE merchant SET enabled = false WHERE mch_id = $1', [mchId]);
+    return claimed;
+  });
+}
+
+describe('refunds of one order', () => {
+  /** How many seconds after the claim of the first the others are looked at. */
+  async function others(refundSpacingSeconds: number): Promise<number[]> {
+    let order: Promise<Order> | null = null;
+    const merchant = await unclaimed(3, (owner) => (order ??= domain.order(owner)));
+    const claimed = await claim(merchant, new Settings({ ...domain.settings, refundSpacingSeconds }));
+    expect(claimed?.refunds).toHaveLength(1);
+    const rows = await domain.sql<{ seconds: string }>(
+      `SELECT extract(epoch FROM r.next_attempt_at - g.intent_at) AS seconds FROM refund r JOIN gateway_call g ON g.mch_id = r.mch_id
+       WHERE r.mch_id = $1 AND r.state = 'queued' ORDER BY r.id`,
+      [merchant.mchId],
+    );
+    return rows.map(({ seconds }) => Number(seconds));
+  }
+
+  it('are looked at one spacing after the other', async () => {
+    const [second = 0, third = 0] = await others(60);
+    expect(second).toBeCloseTo(60.6, 3);
+    expect(third).toBeCloseTo(121.2, 3);
+  });
+
+  it('keep their place before what came later where there is no spacing', async () => {
+    const [second = 0, third = 0] = await others(0);
+    expect(second).toBeLessThan(0);
+    expect(third).toBeLessThan(0);
+  });
+});
+
 describe('orders older than a month', () => {
   it('are refunded at 5,000 a minute at most, although younger ones may be faster', async () => {
     const gapsOf = async (paidAt: string): Promise<number[]> => {
-      const merchant = await domain.merchant();
-      await domain.sql('UPDATE merchant SET enabled = false WHERE mch_id = $1', [merchant.mchId]);
-      for (let n = 0; n < 10; n += 1) {
-        const order = await domain.order(merchant, 1000, paidAt);
-        await domain.plant(order, 'queued', 300, { next_attempt_at: 'tuikuan_now()' });
-      }
-      const claim = await domain.database.uow.run(async (tx) => {
-        await tx.query(
-          `UPDATE merchant_rate SET rate_per_second = 150, next_slot_at = tuikuan_now(), rate_changed_at = tuikuan_now() WHERE mch_id = $1`,
-          [merchant.mchId],
-        );
-        await tx.query('UPDATE merchant SET enabled = true WHERE mch_id = $1', [merchant.mchId]);
-        const rate = await lockRate(tx, merchant.mchId);
-        const { settings, clock } = domain;
-        const claimed = await claimSends(tx, merchant.mchId, { count: 15, probe: null }, { settings, clock, rate });
-        await tx.query('UPDATE merchant SET enabled = false WHERE mch_id = $1', [merchant.mchId]);
-        return claimed;
-      });
-      const slots = claim?.refunds.map(({ slotMs }) => slotMs) ?? [];
+      const merchant = await unclaimed(10, (owner) => domain.order(owner, 1000, paidAt));
+      const slots = (await claim(merchant))?.refunds.map(({ slotMs }) => slotMs) ?? [];
       return slots.slice(1).map((at, place) => at - (slots[place] ?? 0));
     };
     const old = await gapsOf(`tuikuan_now() - interval '1 month 1 minute'`);
