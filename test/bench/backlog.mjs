@@ -12,6 +12,7 @@ const { values: options } = parseArgs({
     orders: { type: 'string', default: '10000' },
     each: { type: 'string', default: '10' },
     'each-second': { type: 'string', default: '20' },
+    'spacing-seconds': { type: 'string', default: '0' },
   },
 });
 const ORDERS = Number(options.orders);
@@ -19,6 +20,8 @@ const EACH = Number(options.each);
 const PROBES_PER_SECOND = Number(options['each-second']);
 const CALM_SECONDS = 10;
 const DRAIN_SECONDS_MAX = 1200;
+/** Counting 100,000 rows takes its share of a small machine: seldom while many wait. */
+const FEW = 2000;
 const TARGET_SECONDS = Math.ceil((ORDERS * EACH) / 150) * 1.08;
 
 const BACKLOG_SQL = `
@@ -66,7 +69,11 @@ async function waitingOf(sending) {
 
 const stage = await Stage.open();
 try {
-  const sending = await Sending.open(stage, { name: 'backlog', settles: false });
+  const sending = await Sending.open(stage, {
+    name: 'backlog',
+    spacingSeconds: Number(options['spacing-seconds']),
+    settles: false,
+  });
   const probesMax = (CALM_SECONDS + DRAIN_SECONDS_MAX) * PROBES_PER_SECOND;
   const all = await sending.orders(ORDERS + Math.min(probesMax, ORDERS));
   const probes = all.splice(ORDERS);
@@ -84,8 +91,8 @@ try {
     const left = await waitingOf(sending);
     const seconds = (performance.now() - startMs) / 1000;
     if (left === 0 || seconds > DRAIN_SECONDS_MAX) break;
-    if (Math.round(seconds) % 30 === 0) process.stderr.write(`${seconds.toFixed(0)} s: ${left} wait\n`);
-    await sleep(1000);
+    process.stderr.write(`${seconds.toFixed(0)} s: ${left} wait\n`);
+    await sleep(left > FEW ? 10_000 : 1000);
   }
   drained = true;
   const seconds = (performance.now() - startMs) / 1000;
