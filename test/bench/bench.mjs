@@ -28,8 +28,7 @@ const names = options.loads?.split(',') ?? Object.keys(LOADS).filter((name) => !
 
 /** What is read between rounds: the service's connections and the delay of its event loop, whose histogram a scrape empties. */
 async function noted(stage, service, notes) {
-  const lagSeconds = await service.metric('nodejs_eventloop_lag_p99_seconds', stage.adminKey);
-  notes.lagMs.push(lagSeconds * 1000);
+  notes.delaysMs.push(await stage.eventLoopDelayMs(service));
   notes.connections = Math.max(notes.connections, await stage.connectionsOf(service));
 }
 
@@ -52,10 +51,10 @@ async function doors(stage) {
   const [service] = sides;
   const generator = stage.generator();
   const loads = [];
-  const notes = { lagMs: [], connections: 0 };
+  const notes = { delaysMs: [], connections: 0 };
   let first = READ_ROWS.to;
   for (const name of names) {
-    await service.metric('nodejs_eventloop_lag_p99_seconds', stage.adminKey);
+    await stage.eventLoopDelayMs(service);
     const afterRound = (side) => (side === service ? noted(stage, service, notes) : undefined);
     const load = await measure(stage, { sides, generator, name, rounds, size, first, afterRound });
     first += load.used;

@@ -15,6 +15,8 @@ const LOAD = new URL('./load.mjs', import.meta.url).pathname;
 const START_TIMEOUT_MS = 30_000;
 const TICKS_PER_SECOND = 100;
 const BASE = 'bench_base';
+/** Of the histogram behind /metrics, which counts it with every delay: a process that is idle shows 10 ms. */
+const HISTOGRAM_INTERVAL_MS = 10;
 
 export function freePort() {
   return new Promise((resolve) => {
@@ -123,6 +125,12 @@ export class Stage {
     } finally {
       await client.end();
     }
+  }
+
+  /** The 99th percentile of a service's event-loop delay since it was asked last. */
+  async eventLoopDelayMs(service) {
+    const seconds = await service.metric('nodejs_eventloop_lag_p99_seconds', this.adminKey);
+    return Math.max(0, seconds * 1000 - HISTOGRAM_INTERVAL_MS);
   }
 
   /** Connections that a side has open now. */

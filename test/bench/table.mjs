@@ -4,7 +4,7 @@ const cell = (text, width) => String(text).padStart(width);
 const ratio = (a, b) => (a / b).toFixed(2);
 
 /** The result for people: every figure of the service beside those of the floors in the same run. */
-export function tableOf({ machine, rounds, loads, rssMb, lagMs, connections, rows, dispatch, lives }, { speeds }) {
+export function tableOf({ machine, rounds, loads, rssMb, delaysMs, connections, rows, dispatch, lives }, { speeds }) {
   const lines = [
     `${machine.cores} cores, ${machine.memoryGb} GB, Node ${machine.node}, shared by generator, service and PostgreSQL; medians of ${rounds} rounds`,
     '',
@@ -18,14 +18,14 @@ export function tableOf({ machine, rounds, loads, rssMb, lagMs, connections, row
       `RSS: ${Object.entries(rssMb)
         .map(([name, mb]) => `${name} ${mb.toFixed(0)} MB`)
         .join(', ')}`,
-      `event loop delay of the service under load, p99: median ${summary(lagMs).median.toFixed(1)} ms, worst ${Math.max(...lagMs).toFixed(1)} ms`,
+      `event loop delay of the service under load, p99: median ${summary(delaysMs).median.toFixed(1)} ms, worst ${Math.max(...delaysMs).toFixed(1)} ms`,
       `connections of the service: ${connections}`,
     );
   }
   if (dispatch) {
     lines.push(
       `dispatch, 300 ms latency: ${dispatch.perSecond.toFixed(0)}/s after its slow start, ${dispatch.wholePerSecond.toFixed(0)}/s with it, at most ${dispatch.mostInASecond} in a rolling second`,
-      `asked → succeeded at 100/s: p50 ${lives.p50Ms.toFixed(0)} ms, p99 ${lives.p99Ms.toFixed(0)} ms; ${lives.cpuMs.toFixed(1)} ms of the service's processor time each; RSS ${lives.rssMb.toFixed(0)} MB, ${lives.connections} connections, event loop delay p99 ${lives.lagMs.toFixed(1)} ms`,
+      `asked → succeeded at 100/s: p50 ${lives.p50Ms.toFixed(0)} ms, p99 ${lives.p99Ms.toFixed(0)} ms; ${lives.cpuMs.toFixed(1)} ms of the service's processor time each; RSS ${lives.rssMb.toFixed(0)} MB, ${lives.connections} connections, event loop delay p99 ${lives.delayMs.toFixed(1)} ms`,
     );
   }
   lines.push(
