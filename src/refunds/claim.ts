@@ -65,7 +65,8 @@ interface ClaimRow {
  * The claim is the set form of the door: due refunds become submitting under a lease, with their gateway_call and event; ones
  * never sent whose window is over become rejected and take no slot. The oldest due refund of an order goes first, its spacing
  * starts here, and its siblings are staggered behind it so that they are not looked at before their time; without a spacing they keep
- * their place.
+ * their place. They are found by their order: for IS NOT NULL the index of all that waits would be read whole, which PostgreSQL takes for
+ * empty when a backlog begins.
  * A wake by a notice outlives the claim. $1 mch_id, $2 how many, $3 spacing s, $4 window days, $5 lease s, $6 only this refund or null.
  */
 const CLAIM_SQL = `
@@ -106,7 +107,7 @@ const CLAIM_SQL = `
     FROM (
       SELECT w.id, c.now + make_interval(secs => $3::float8 * row_number() OVER (PARTITION BY w.order_id ORDER BY w.id)) AS at
       FROM refund w JOIN claimed k ON k.order_id = w.order_id, clock c
-      WHERE $3::float8 > 0 AND w.next_attempt_at IS NOT NULL AND w.id <> k.id) s
+      WHERE $3::float8 > 0 AND coalesce(w.next_attempt_at, 'infinity') < 'infinity' AND w.id <> k.id) s
     WHERE r.id = s.id AND r.next_attempt_at < s.at),
   called AS (
     INSERT INTO gateway_call (id, mch_id, refund_id, order_id, kind, api_version, in_doubt_before, intent_at)

@@ -29,11 +29,14 @@ const REFUSE_SQL = `
   UPDATE notification SET next_query_at = NULL, result = 'refused', reason = coalesce(reason, 'WeChat does not know this refund')
   WHERE refund_id = ANY($1::uuid[]) AND result = 'waiting_for_query'`;
 
-/** While a notice waits its refund is asked about, whatever has ended it meanwhile: the last answer may have been about another number. */
+/**
+ * While a notice waits its refund is asked about, whatever has ended it meanwhile: the last answer may have been about another number.
+ * Looked up one by one: for EXISTS all that wait would be read, which PostgreSQL takes for none when many begin to.
+ */
 const ASK_AGAIN_SQL = `
   UPDATE refund r SET next_query_at = (SELECT tuikuan_now()) + interval '1 minute'
   WHERE r.id = ANY($1::uuid[]) AND r.next_query_at IS NULL
-    AND EXISTS (SELECT 1 FROM notification n WHERE n.refund_id = r.id AND n.result = 'waiting_for_query')`;
+    AND (SELECT true FROM notification n WHERE n.refund_id = r.id AND n.result = 'waiting_for_query' LIMIT 1)`;
 
 /** What has settled them, for people. A notice settles the others only when it was booked itself: after the end nobody asks any more. */
 const PROOFS = { query: 'the signed query', notice: 'another notice' } as const;
