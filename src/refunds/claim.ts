@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { Fen } from '../common/fen.js';
 import type { Clock } from '../common/clock.js';
 import type { Settings } from '../config/settings.js';
+import { fewRows } from '../database/filters.js';
 import { LEASE_SECONDS, SLOT_AHEAD_SECONDS } from './limits.js';
 import type { Probe } from './dispatch-plan.js';
 import type { Rate } from './merchant-rate.js';
@@ -63,24 +64,23 @@ interface ClaimRow {
 
 /**
  * The claim is the set form of the door: due refunds become submitting under a lease, with their gateway_call and event; ones
- * never sent whose window is over become rejected and take no slot. The oldest due refund of an order goes first, its spacing
- * starts here, and its siblings are staggered behind it so that they are not looked at before their time; without a spacing they keep
- * their place. They are found by their order: for IS NOT NULL the index of all that waits would be read whole, which PostgreSQL takes for
- * empty when a backlog begins.
- * A wake by a notice outlives the claim. $1 mch_id, $2 how many, $3 spacing s, $4 window days, $5 lease s, $6 only this refund or null.
+ * never sent whose window is over become rejected and take no slot. The spacing of an order starts here, and its other refunds are
+ * staggered behind the claimed one so that they are not looked at before their time; without a spacing they keep their place. They are
+ * found by their order: for IS NOT NULL the index of all that waits would be read whole, which PostgreSQL takes for empty when a backlog
+ * begins. A wake by a notice outlives the claim. `among` is a condition on a due refund, `r`. $1 mch_id, $2 how many, $3 spacing s,
+ * $4 window days, $5 lease s.
  */
-const CLAIM_SQL = `
+const claimSql = (among: string): string => `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   due AS MATERIALIZED (
     SELECT r.id, r.order_id, r.state, r.in_doubt_since, r.first_sent_at IS NULL AS first_send, r.next_attempt_at AS due_at, gen_random_uuid() AS call_id,
       m.api_version AS merchant_version, o.out_trade_no, o.paid_fen, o.paid_at < c.now - interval '1 month' AS old_order,
       r.first_sent_at IS NULL AND c.now >= o.paid_at + make_interval(days => $4::integer) AS expired
     FROM clock c, refund r JOIN payment_order o ON o.id = r.order_id JOIN merchant m ON m.mch_id = r.mch_id
-    WHERE r.mch_id = $1 AND m.enabled AND r.next_attempt_at <= (SELECT now FROM clock) AND ($6::uuid IS NULL OR r.id = $6)
+    WHERE r.mch_id = $1 AND m.enabled AND r.next_attempt_at <= (SELECT now FROM clock)
       AND (r.lease_until IS NULL OR r.lease_until < c.now)
       AND (o.next_send_at IS NULL OR o.next_send_at <= c.now)
-      AND NOT EXISTS (SELECT 1 FROM refund e WHERE e.order_id = r.order_id AND e.id < r.id AND e.next_attempt_at <= c.now
-        AND (e.lease_until IS NULL OR e.lease_until < c.now) AND $6::uuid IS NULL)
+      AND ${fewRows('r.id')} AND ${among}
     ORDER BY r.next_attempt_at LIMIT $2
     FOR NO KEY UPDATE OF o, r SKIP LOCKED),
   expired AS (
@@ -121,6 +121,13 @@ const CLAIM_SQL = `
     k.amount_fen::text, k.paid_fen::text, k.reason, k.funds_account, k.in_doubt_before, k.first_send, k.due_at, k.old_order
   FROM clock c LEFT JOIN claimed k ON true ORDER BY k.id`;
 
+/** Of each order the oldest that is due. */
+const OLDEST_SQL = claimSql(`NOT EXISTS (
+  SELECT 1 FROM refund e WHERE e.order_id = r.order_id AND e.id < r.id AND e.next_attempt_at <= c.now
+    AND (e.lease_until IS NULL OR e.lease_until < c.now))`);
+/** Only the refund $6. */
+const ONE_SQL = claimSql('r.id = $6');
+
 const HAND_OUT_SQL = `
   UPDATE merchant_rate SET next_slot_at = to_timestamp($2::float8 / 1000), rate_per_second = $3,
     rate_changed_at = to_timestamp($4::float8 / 1000),
@@ -155,14 +162,8 @@ export async function claimSends(
   const slots = { ...rate.slots, ...ramped };
   const count = Math.min(want.count, want.probe ? 1 : slotsToHandOut(slots, rate.nowMs));
   if (count === 0) return noSlotLeft(tx, mchId, rate);
-  const rows = await tx.query<ClaimRow[]>(CLAIM_SQL, [
-    mchId,
-    count,
-    spacingOf(settings),
-    settings.refundWindowDays,
-    LEASE_SECONDS,
-    want.probe?.only ?? null,
-  ]);
+  const limits = [mchId, count, spacingOf(settings), settings.refundWindowDays, LEASE_SECONDS];
+  const rows = await claimed(tx, limits, want.probe);
   const taken = rows.filter((row) => row.refund_id !== null);
   const first = rows[0];
   if (!first || taken.length === 0) return null;
@@ -190,6 +191,11 @@ export async function claimSends(
     m0Ms,
     m1Ms,
   };
+}
+
+function claimed(tx: EntityManager, limits: readonly unknown[], probe: Probe | null): Promise<ClaimRow[]> {
+  if (probe === null || probe.only === null) return tx.query<ClaimRow[]>(OLDEST_SQL, [...limits]);
+  return tx.query<ClaimRow[]>(ONE_SQL, [...limits, probe.only]);
 }
 
 async function noSlotLeft(tx: EntityManager, mchId: string, { slots, nowMs }: Rate): Promise<null> {
