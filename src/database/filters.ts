@@ -30,6 +30,5 @@ export function whereOf(filters: readonly Filter[]): Where {
 /**
  * A condition that always holds, of a column of a JSON list. PostgreSQL takes every such list for 100 rows, and would rather read a table
  * of some thousand rows whole than look up so many; with the condition it expects one row, and looks up whatever the size of the table.
- * Of a table's column beside a LIMIT it does not know: it expects a two-hundredth of the rows instead of a tenth, and keeps one plan.
  */
 export const fewRows = (column: string): string => `num_nulls(${column}) * 0 = 0`;

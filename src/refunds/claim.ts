@@ -2,8 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { Fen } from '../common/fen.js';
 import type { Clock } from '../common/clock.js';
 import type { Settings } from '../config/settings.js';
-import { fewRows } from '../database/filters.js';
-import { LEASE_SECONDS, SLOT_AHEAD_SECONDS } from './limits.js';
+import { LEASE_SECONDS, SLOT_AHEAD_SECONDS, SLOTS_PER_CLAIM_MAX } from './limits.js';
 import type { Probe } from './dispatch-plan.js';
 import type { Rate } from './merchant-rate.js';
 import { TELL_EXPIRED_SQL } from './outgoing-events.js';
@@ -67,22 +66,26 @@ interface ClaimRow {
  * never sent whose window is over become rejected and take no slot. The spacing of an order starts here, and its other refunds are
  * staggered behind the claimed one so that they are not looked at before their time; without a spacing they keep their place. They are
  * found by their order: for IS NOT NULL the index of all that waits would be read whole, which PostgreSQL takes for empty when a backlog
- * begins. A wake by a notice outlives the claim. `among` is a condition on a due refund, `r`. $1 mch_id, $2 how many, $3 spacing s,
- * $4 window days, $5 lease s.
+ * begins. Of a LIMIT that is a parameter it expects a tenth of all rows, and would plan for the values anew each time: the one inside
+ * stands in the text, and no row beyond $2 is read or locked. A wake by a notice outlives the claim. `among` is a condition on a due
+ * refund, `r`. $1 mch_id, $2 how many, $3 spacing s, $4 window days, $5 lease s.
  */
 const claimSql = (among: string): string => `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
   due AS MATERIALIZED (
-    SELECT r.id, r.order_id, r.state, r.in_doubt_since, r.first_sent_at IS NULL AS first_send, r.next_attempt_at AS due_at, gen_random_uuid() AS call_id,
-      m.api_version AS merchant_version, o.out_trade_no, o.paid_fen, o.paid_at < c.now - interval '1 month' AS old_order,
-      r.first_sent_at IS NULL AND c.now >= o.paid_at + make_interval(days => $4::integer) AS expired
-    FROM clock c, refund r JOIN payment_order o ON o.id = r.order_id JOIN merchant m ON m.mch_id = r.mch_id
-    WHERE r.mch_id = $1 AND m.enabled AND r.next_attempt_at <= (SELECT now FROM clock)
-      AND (r.lease_until IS NULL OR r.lease_until < c.now)
-      AND (o.next_send_at IS NULL OR o.next_send_at <= c.now)
-      AND ${fewRows('r.id')} AND ${among}
-    ORDER BY r.next_attempt_at LIMIT $2
-    FOR NO KEY UPDATE OF o, r SKIP LOCKED),
+    SELECT * FROM (
+      SELECT r.id, r.order_id, r.state, r.in_doubt_since, r.first_sent_at IS NULL AS first_send, r.next_attempt_at AS due_at,
+        gen_random_uuid() AS call_id, m.api_version AS merchant_version, o.out_trade_no, o.paid_fen,
+        o.paid_at < c.now - interval '1 month' AS old_order,
+        r.first_sent_at IS NULL AND c.now >= o.paid_at + make_interval(days => $4::integer) AS expired
+      FROM clock c, refund r JOIN payment_order o ON o.id = r.order_id JOIN merchant m ON m.mch_id = r.mch_id
+      WHERE r.mch_id = $1 AND m.enabled AND r.next_attempt_at <= (SELECT now FROM clock)
+        AND (r.lease_until IS NULL OR r.lease_until < c.now)
+        AND (o.next_send_at IS NULL OR o.next_send_at <= c.now)
+        AND ${among}
+      ORDER BY r.next_attempt_at LIMIT ${SLOTS_PER_CLAIM_MAX}
+      FOR NO KEY UPDATE OF o, r SKIP LOCKED) first
+    LIMIT $2),
   expired AS (
     UPDATE refund r SET state = 'rejected', state_since = c.now, version = r.version + 1, next_attempt_at = NULL,
       failure_code = 'refund_window_expired', failure_wechat_code = NULL, failure_message = NULL, updated_at = c.now,

@@ -293,7 +293,7 @@ describe('the parameters of a refund', () => {
   });
 });
 
-/** Refunds of a merchant whose only claim is `claim`. */
+/** A merchant with refunds that are due, each of its `order`, and whose only claim is `claim`. */
 async function unclaimed(refunds: number, order: (merchant: Merchant) => Promise<Order>): Promise<Merchant> {
   const merchant = await domain.merchant();
   await domain.sql('UPDATE merchant SET enabled = false WHERE mch_id = $1', [merchant.mchId]);
@@ -302,7 +302,17 @@ async function unclaimed(refunds: number, order: (merchant: Merchant) => Promise
   return merchant;
 }
 
-function claim({ mchId }: Merchant, settings: Settings = domain.settings): Promise<Claim | null> {
+interface ClaimOptions {
+  readonly settings?: Settings;
+  readonly count?: number;
+  /** Done before the claim commits. */
+  readonly meanwhile?: () => Promise<void>;
+}
+
+function claim(
+  { mchId }: Merchant,
+  { settings = domain.settings, count = SLOTS_PER_CLAIM_MAX, meanwhile = () => Promise.resolve() }: ClaimOptions = {},
+): Promise<Claim | null> {
   return domain.database.uow.run(async (tx) => {
     await tx.query(
       `UPDATE merchant_rate SET rate_per_second = 150, next_slot_at = tuikuan_now(), rate_changed_at = tuikuan_now() WHERE mch_id = $1`,
@@ -311,18 +321,35 @@ function claim({ mchId }: Merchant, settings: Settings = domain.settings): Promi
     await tx.query('UPDATE merchant SET enabled = true WHERE mch_id = $1', [mchId]);
     const rate = await lockRate(tx, mchId);
     const { clock } = domain;
-    const claimed = await claimSends(tx, mchId, { count: 15, probe: null }, { settings, clock, rate });
+    const claimed = await claimSends(tx, mchId, { count, probe: null }, { settings, clock, rate });
+    await meanwhile();
     await tx.query('UPDATE merchant SET enabled = false WHERE mch_id = $1', [mchId]);
     return claimed;
   });
 }
+
+describe('a claim', () => {
+  it('locks no refund that it does not take', async () => {
+    const merchant = await unclaimed(5, (owner) => domain.order(owner));
+    const other = new pg.Client({ connectionString: domain.database.url });
+    await other.connect();
+    let free: number | null = 0;
+    const meanwhile = async (): Promise<void> => {
+      const sql = `SELECT 1 FROM refund r JOIN payment_order o ON o.id = r.order_id WHERE r.mch_id = $1 FOR UPDATE OF r, o SKIP LOCKED`;
+      free = (await other.query(sql, [merchant.mchId])).rowCount;
+    };
+    expect((await claim(merchant, { count: 2, meanwhile }))?.refunds).toHaveLength(2);
+    await other.end();
+    expect(free).toBe(3);
+  });
+});
 
 describe('refunds of one order', () => {
   /** How many seconds after the claim of the first the others are looked at. */
   async function others(refundSpacingSeconds: number): Promise<number[]> {
     let order: Promise<Order> | null = null;
     const merchant = await unclaimed(3, (owner) => (order ??= domain.order(owner)));
-    const claimed = await claim(merchant, new Settings({ ...domain.settings, refundSpacingSeconds }));
+    const claimed = await claim(merchant, { settings: new Settings({ ...domain.settings, refundSpacingSeconds }) });
     expect(claimed?.refunds).toHaveLength(1);
     const rows = await domain.sql<{ seconds: string }>(
       `SELECT extract(epoch FROM r.next_attempt_at - g.intent_at) AS seconds FROM refund r JOIN gateway_call g ON g.mch_id = r.mch_id
