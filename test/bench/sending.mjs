@@ -24,8 +24,12 @@ export class Sending {
     const line = await new Promise((resolve) => child.stdout.once('data', (chunk) => resolve(chunk.toString())));
     const { port, control_port: control, ca } = JSON.parse(line);
     const database = await stage.copy(`bench_${name}`);
-    const spacing = { REFUND_SPACING_SECONDS: String(spacingSeconds) };
-    const env = { ROLE: 'all', ...spacing, WECHATPAY_BASE_URL: `https://localhost:${port}`, NODE_EXTRA_CA_CERTS: ca };
+    const env = {
+      ROLE: 'all',
+      REFUND_SPACING_SECONDS: String(spacingSeconds),
+      WECHATPAY_BASE_URL: `https://localhost:${port}`,
+      NODE_EXTRA_CA_CERTS: ca,
+    };
     const service = await stage.service(database, { env, name });
     Object.assign(sending, { stage, control, service, database, mchId: '1900000009', appid: 'wxbenchsending' });
     await sending.wechat('POST', '/limits', { spacing_seconds: spacingSeconds, latency_ms: latencyMs });
