@@ -64,10 +64,11 @@ export async function endedWaits(tx: EntityManager, mchId: string, rate: Rate): 
   return moves;
 }
 
+// Both as values, not as EXISTS with conditions, for which PostgreSQL would read all refunds or the index of all that wait.
 const AWAITS_PROBE_SQL = `
-  SELECT EXISTS (SELECT 1 FROM refund WHERE id = $2 AND next_attempt_at IS NOT NULL) OR EXISTS (
-    SELECT 1 FROM refund WHERE mch_id = $1 AND $2::uuid IS NULL
-      AND next_attempt_at <= (SELECT tuikuan_now()) + make_interval(secs => $3::float8)) AS awaits`;
+  SELECT CASE WHEN $2::uuid IS NOT NULL THEN (SELECT next_attempt_at IS NOT NULL FROM refund WHERE id = $2)
+    ELSE (SELECT min(next_attempt_at) FROM refund WHERE mch_id = $1) <= (SELECT tuikuan_now()) + make_interval(secs => $3::float8)
+    END AS awaits`;
 
 /**
  * True when the next probe stands already and only waits for the spacing of its order: the refund a caller chose, or any that is due by
@@ -80,7 +81,7 @@ export async function awaitsProbe(
   spacingSeconds: number,
 ): Promise<boolean> {
   const seconds = spacingSeconds + SLOT_AHEAD_SECONDS;
-  const [row] = await tx.query<{ awaits: boolean }[]>(AWAITS_PROBE_SQL, [mchId, only, seconds]);
+  const [row] = await tx.query<{ awaits: boolean | null }[]>(AWAITS_PROBE_SQL, [mchId, only, seconds]);
   return row?.awaits ?? false;
 }
 

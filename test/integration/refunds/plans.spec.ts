@@ -82,6 +82,16 @@ beforeAll(async () => {
   await domain.sql('UPDATE refund SET next_query_at = tuikuan_now() WHERE id = $1', [asked.uuid]);
   await domain.until(asked, 'succeeded');
   await new RefundReads(domain.database.uow).get(ADMIN, refund.id);
+  await domain.sql(
+    `UPDATE merchant_rate SET paused_at = tuikuan_now(), pause_reason = 'configuration', next_probe_at = tuikuan_now(),
+       probe_refund_id = $2 WHERE mch_id = $1`,
+    [merchant.mchId, asked.uuid],
+  );
+  const probed = await domain.eventually(
+    () => Promise.resolve([...sent.keys()]),
+    (texts) => texts.some((text) => text.includes('AS awaits')),
+  );
+  expect(probed.join()).toContain('AS awaits');
   spy.mockRestore();
 });
 afterAll(async () => {
@@ -124,7 +134,8 @@ const HOT: readonly (readonly [string, RegExp, readonly string[]])[] = [
     ['payment_order_pkey'],
   ],
   ['the intake', /INSERT INTO refund \(id, order_id/, ['payment_order_pkey', 'refund_out_refund_no_key']],
-  ['the claim', /staggered AS/, ['refund_due_idx']],
+  ['the claim', /e\.order_id = r\.order_id AND e\.id < r\.id/, ['refund_due_idx']],
+  ['the claim of one refund', /AND r\.id = \$6/, ['refund_pkey']],
   [
     'the look at a notice',
     /d\.id AS earlier/,
