@@ -33,17 +33,21 @@ type HistoryTable = (typeof HISTORY)[number]['table'];
 
 const BEFORE_SQL = 'SELECT tuikuan_now() - make_interval(days => $1) AS before';
 
-/** Orders older than $3, a page of $4 behind ($1, $2), and whether anything of their history is left to move. */
+/**
+ * Orders older than $3, a page of them behind ($1, $2), and whether anything of their history is left to move. Looked up one by one: for
+ * EXISTS whole tables may be read, page by page.
+ */
 const PAGE_SQL = `
-  SELECT o.id, o.created_at::text, (
-      EXISTS (SELECT 1 FROM gateway_call c WHERE c.order_id = o.id AND c.refund_id IS NULL)
-      OR EXISTS (SELECT 1 FROM notification n WHERE n.order_id = o.id)
-      OR EXISTS (SELECT 1 FROM outgoing_event v WHERE v.subject_id = o.id)
-      OR EXISTS (SELECT 1 FROM refund r WHERE r.order_id = o.id AND (
-        EXISTS (SELECT 1 FROM refund_event e WHERE e.refund_id = r.id)
-        OR EXISTS (SELECT 1 FROM gateway_call c WHERE c.refund_id = r.id)))) AS has_history
+  SELECT o.id, o.created_at::text, coalesce(
+      (SELECT true FROM gateway_call c WHERE c.order_id = o.id AND c.refund_id IS NULL LIMIT 1),
+      (SELECT true FROM notification n WHERE n.order_id = o.id LIMIT 1),
+      (SELECT true FROM outgoing_event v WHERE v.subject_id = o.id LIMIT 1),
+      (SELECT true FROM refund r WHERE r.order_id = o.id AND coalesce(
+        (SELECT true FROM refund_event e WHERE e.refund_id = r.id LIMIT 1),
+        (SELECT true FROM gateway_call c WHERE c.refund_id = r.id LIMIT 1)) LIMIT 1),
+      false) AS has_history
   FROM payment_order o
-  WHERE (o.created_at, o.id) > ($1::timestamptz, $2::uuid) AND o.created_at < $3 ORDER BY o.created_at, o.id LIMIT $4`;
+  WHERE (o.created_at, o.id) > ($1::timestamptz, $2::uuid) AND o.created_at < $3 ORDER BY o.created_at, o.id LIMIT ${PAGE}`;
 
 interface PageRow {
   readonly id: string;
@@ -59,7 +63,12 @@ const LOCK_REFUNDS_SQL = 'SELECT id, order_id FROM refund WHERE order_id = ANY($
 
 const FINAL = quoted(REFUND_STATE_NAMES.filter((state) => REFUND_STATES[state].final));
 
-/** Those of the orders ($1) about which nothing is open, nothing is due and nothing has happened since $2. */
+const UNTOLD = `LEFT JOIN webhook_delivery d ON d.event_id = v.id WHERE (v.fanned_out_at IS NULL OR d.state = 'pending')`;
+
+/**
+ * Those of the orders ($1) about which nothing is open, nothing is due and nothing has happened since $2. Events of the order and of its
+ * refunds are looked up apart: asked with OR, all events there are would be read.
+ */
 const AT_REST_SQL = `
   SELECT o.id FROM payment_order o
   WHERE o.id = ANY($1) AND o.updated_at < $2 AND o.next_query_at IS NULL AND o.refunds_query_at IS NULL
@@ -68,9 +77,8 @@ const AT_REST_SQL = `
       OR r.lease_token IS NOT NULL OR r.next_query_at IS NOT NULL))
     AND NOT EXISTS (SELECT 1 FROM notification n WHERE n.order_id = o.id AND (n.last_received_at >= $2
       OR n.next_query_at IS NOT NULL OR n.result = 'waiting_for_query'))
-    AND NOT EXISTS (SELECT 1 FROM outgoing_event v LEFT JOIN webhook_delivery d ON d.event_id = v.id AND d.state = 'pending'
-      WHERE (v.subject_id = o.id OR v.subject_id IN (SELECT r.id FROM refund r WHERE r.order_id = o.id))
-        AND (v.fanned_out_at IS NULL OR d.id IS NOT NULL))`;
+    AND NOT EXISTS (SELECT 1 FROM outgoing_event v ${UNTOLD} AND v.subject_id = o.id)
+    AND NOT EXISTS (SELECT 1 FROM refund r JOIN outgoing_event v ON v.subject_id = r.id ${UNTOLD} AND r.order_id = o.id)`;
 
 /** How much was moved, in rows of each table. */
 export type Archived = Readonly<Record<'orders' | HistoryTable, number>>;
@@ -94,7 +102,7 @@ export async function archiveHistory(
   assert(row !== undefined, 'a statement of one row gives a row');
   let archived = NOTHING;
   for (let last: Omit<PageRow, 'has_history'> | undefined = START; last !== undefined;) {
-    const page: PageRow[] = await uow.query<PageRow>(PAGE_SQL, [last.created_at, last.id, row.before, PAGE]);
+    const page: PageRow[] = await uow.query<PageRow>(PAGE_SQL, [last.created_at, last.id, row.before]);
     last = page.at(-1);
     const orders = page.filter(({ has_history: has }) => has).map(({ id }) => id);
     if (orders.length === 0) continue;

@@ -23,7 +23,8 @@ export interface EndedTry {
 
 /**
  * Books ended tries: the log, each delivery, those behind it in the line of its subject, and its endpoint. Lock order: endpoints by
- * id, then deliveries. Only the lease holder is heard, except for a 2xx, which is a fact. $1 the list.
+ * id, then deliveries. Only the lease holder is heard, except for a 2xx, which is a fact. One that is pending has a next_attempt_at; by
+ * its state PostgreSQL would read the index of all that are pending. $1 the list.
  */
 const BOOK_SQL = `
   WITH clock AS MATERIALIZED (SELECT tuikuan_now() AS now),
@@ -44,7 +45,7 @@ const BOOK_SQL = `
         WHEN 'released' THEN d.next_attempt_at END,
       delivered_at = CASE v.verdict WHEN 'delivered' THEN c.now END
     FROM ended v, clock c
-    WHERE (SELECT count(*) FROM locked) > 0 AND d.id = v.delivery_id AND d.state = 'pending'
+    WHERE (SELECT count(*) FROM locked) > 0 AND d.id = v.delivery_id AND d.next_attempt_at IS NOT NULL
       AND (d.lease_token = v.lease_token OR v.verdict = 'delivered')
     RETURNING d.endpoint_id, d.subject_id, d.sequence, d.next_attempt_at),
   behind AS (

@@ -23,9 +23,10 @@ const CLAIM_SQL = `
   RETURNING n.id, n.mch_id, coalesce((SELECT o.appid FROM payment_order o WHERE o.id = n.order_id), n.appid) AS appid, n.kind, n.version,
     n.received_at, n.deliveries, n.result, n.reason, n.refund_id, n.order_id, n.kek_id, n.content, n.query_step`;
 
+// Not result = …: PostgreSQL would read the index of all that wait.
 const SETTLE_SQL = `
   UPDATE notification SET result = $2, reason = $3, refund_id = coalesce($4, refund_id), next_query_at = NULL
-  WHERE id = $1 AND result = 'waiting_for_query'`;
+  WHERE id = $1 AND coalesce(result, '') = 'waiting_for_query'`;
 
 /** Asks WeChat about numbers that notices named and we do not know: refunds made in the merchant platform. Only its signed answer books. */
 @Injectable()
