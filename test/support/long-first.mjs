@@ -1,9 +1,6 @@
 import Sequencer from '@jest/test-sequencer';
 
-/**
- * Files that take minutes, the longest first: begun last, they would run on alone while the other processors idle. Those that mostly wait
- * stand between those that mostly compute, so that there is always work for a processor and never more than it can do.
- */
+/** Files that take minutes, the longest first: begun last, they would run on alone while the other processors idle. */
 const LONG = [
   'faults/crash-abandoned',
   'e2e/events-delivery',
@@ -20,7 +17,13 @@ const LONG = [
   'faults/notices',
 ];
 
-/** The order of the test files; a clean clone knows no times of earlier runs. */
+/** These mostly wait, for a service or for WeChat; the others mostly compute. */
+const WAITS = /[\\/](e2e|faults)[\\/]/;
+
+/**
+ * The order of the test files; a clean clone knows no times of earlier runs. Those that wait stand between those that compute, so that
+ * there is always work for a processor and never more than it can do.
+ */
 export default class LongFirst extends Sequencer {
   async sort(tests) {
     const sorted = await super.sort(tests);
@@ -28,6 +31,11 @@ export default class LongFirst extends Sequencer {
       const place = LONG.findIndex((part) => path.includes(part));
       return place === -1 ? LONG.length : place;
     };
-    return [...sorted].sort((a, b) => rank(a) - rank(b));
+    const ranked = [...sorted].sort((a, b) => rank(a) - rank(b));
+    const spread = [true, false].flatMap((waits) => {
+      const group = ranked.filter(({ path }) => WAITS.test(path) === waits);
+      return group.map((test, place) => ({ test, share: (place + 1) / group.length }));
+    });
+    return spread.sort((a, b) => a.share - b.share).map(({ test }) => test);
   }
 }
