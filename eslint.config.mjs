@@ -23,6 +23,11 @@ const FLOAT_MONEY = onlyIn(
   'Money is integer fen: no floats.',
 );
 
+const UNCHECKED = onlyIn(
+  'Decorator[expression.callee.name=/^(Body|Query)$/]',
+  'Bodies and queries are checked: @CheckedBody(), @CheckedQuery().',
+);
+
 export default tseslint.config(
   { ignores: ['node_modules', 'dist', '.data', 'coverage', '*.cjs', 'examples/**/*.d.ts'] },
   js.configs.recommended,
@@ -50,7 +55,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    rules: { 'no-restricted-syntax': ['error', MANY_PARAMETERS, CLOCK, ENVIRONMENT, FLOAT_MONEY] },
+    rules: { 'no-restricted-syntax': ['error', MANY_PARAMETERS, CLOCK, ENVIRONMENT, FLOAT_MONEY, UNCHECKED] },
   },
   {
     files: ['src/common/clock.ts'],

@@ -8,7 +8,6 @@ import { AppModule } from './app.module.js';
 import { ErrorFilter } from './common/http/error.filter.js';
 import { headersOfEvery, prepareServer, SERVER_OPTIONS } from './common/http/server.js';
 import { answerUnread } from './common/http/unread-request.js';
-import { validationPipe } from './common/http/validation.js';
 import { nestLogger } from './common/log.js';
 import type { Settings } from './config/settings.js';
 import { noticeRefusal, NOTIFY_PREFIX } from './notifications/notice-answers.js';
@@ -44,6 +43,8 @@ export async function createApplication(
       errors.answer(error, request, reply.headers(headersOfEvery(request.id))),
     clientErrorHandler: answerUnread,
     logger: false,
+    // No Nest middleware is used.
+    skipMiddie: true,
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(settings, databaseUrl), adapter, {
     logger: nestLogger,
@@ -52,7 +53,6 @@ export async function createApplication(
     preview: options.preview ?? false,
   });
   prepareServer(app.getHttpAdapter().getInstance(), NOTIFY_PREFIX, () => adapter.isStopping);
-  app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(errors);
   return app;
 }

@@ -13,21 +13,19 @@ export class AccessGuard implements CanActivate {
     private readonly keys: ApiKeys,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const access = this.reflector.get<RouteAccess | undefined>(ROUTE_ACCESS, context.getHandler());
     if (access?.kind === 'public') return true;
     const request = context.switchToHttp().getRequest<CallerRequest>();
-    const identity = await this.authenticated(request.headers.authorization);
-    request.caller = { ...identity, address: request.ip, requestId: request.id };
-    authorize(request.caller, access);
-    return true;
-  }
-
-  private async authenticated(header: string | undefined): Promise<Identity> {
-    const [, text] = /^Bearer ([\x21-\x7e]{1,300})$/i.exec(header ?? '') ?? [];
-    const identity = text === undefined ? null : await this.keys.callerOf(text);
-    if (!identity) throw new AppError('unauthorized', 'The request carries no API key that is valid now.');
-    return identity;
+    const admit = (identity: Identity | null): true => {
+      if (!identity) throw new AppError('unauthorized', 'The request carries no API key that is valid now.');
+      request.caller = { ...identity, address: request.ip, requestId: request.id };
+      authorize(request.caller, access);
+      return true;
+    };
+    const [, text] = /^Bearer ([\x21-\x7e]{1,300})$/i.exec(request.headers.authorization ?? '') ?? [];
+    const identity = text === undefined ? null : this.keys.callerOf(text);
+    return identity instanceof Promise ? identity.then(admit) : admit(identity);
   }
 }
 

@@ -1,6 +1,7 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import { ListQuery, type Page } from '../common/http/paging.js';
+import { CheckedBody, CheckedQuery } from '../common/http/validation.js';
 import { CurrentCaller, RequireRole } from './access.decorators.js';
 import { ApiKeyView, NewApiKeyView } from './api-key.view.js';
 import { CreateApiKeyDto } from './api-keys.dto.js';
@@ -18,14 +19,14 @@ export class ApiKeysController {
   /** Makes a key; its text is in this answer only. */
   @Post()
   @RequireRole('admin', { unscopedOnly: true })
-  create(@CurrentCaller() caller: Caller, @Body() body: CreateApiKeyDto): Promise<NewApiKeyView> {
+  create(@CurrentCaller() caller: Caller, @CheckedBody() body: CreateApiKeyDto): Promise<NewApiKeyView> {
     return this.keys.create(caller, body);
   }
 
   @Get()
   @ApiPage(ApiKeyView)
   @RequireRole('admin', { unscopedOnly: true })
-  list(@Query() query: ListQuery): Promise<Page<ApiKeyView>> {
+  list(@CheckedQuery() query: ListQuery): Promise<Page<ApiKeyView>> {
     return this.keys.list(query);
   }
 

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { CLOCK, type Clock } from '../common/clock.js';
 import { type ListQuery, type Page, pageOf, rangeOf } from '../common/http/paging.js';
@@ -13,6 +14,8 @@ import type { ApiKeyView, NewApiKeyView } from './api-key.view.js';
 /** A deleted key is dead everywhere within this time. */
 const CACHE_MS = 3000;
 const CACHED_KEYS_MAX = 10_000;
+
+const ADMIN: Identity = { id: 'admin', name: 'ADMIN_API_KEY', role: 'admin', appids: null };
 
 interface KeyRow {
   readonly id: string;
@@ -47,8 +50,8 @@ const COLUMNS = `id, name, role, appids, secret_hash, created_at, created_by, ex
 export class ApiKeys {
   private readonly adminHash: Buffer;
   private readonly cache = new Map<string, ReadKey>();
-  /** What texts were found to be keys, by their hash: a caller's next request costs one hash and no comparison more. */
-  private readonly proven = new Map<string, ReadKey>();
+  /** What texts were found to be keys, by their hash: a caller's next request costs one hash, no comparison and no promise. */
+  private readonly proven = new Map<string, { readonly read: ReadKey; readonly identity: Identity | null }>();
 
   constructor(
     private readonly uow: UnitOfWork,
@@ -58,26 +61,24 @@ export class ApiKeys {
     this.adminHash = hashOf(settings.adminApiKey.reveal());
   }
 
-  /** Who this key text stands for; null for every kind of wrong key. */
-  async callerOf(text: string): Promise<Identity | null> {
-    const textHash = hashOf(text);
-    if (sameHash(textHash, this.adminHash)) {
-      return { id: 'admin', name: 'ADMIN_API_KEY', role: 'admin', appids: null };
-    }
-    const name = textHash.toString('base64');
+  /** Who this key text stands for; null for every kind of wrong key. A promise only where the database must be asked. */
+  callerOf(text: string): Identity | null | Promise<Identity | null> {
+    const name = hash('sha256', text, 'base64');
     const proven = this.proven.get(name);
-    const row = proven && this.isFresh(proven) ? proven.row : await this.prove(text, name);
-    if (!row?.live) return null;
-    return { id: publicId('apiKey', row.id), name: row.name, role: row.role, appids: row.appids };
+    if (proven && this.isFresh(proven.read)) return proven.identity;
+    return sameHash(Buffer.from(name, 'base64'), this.adminHash) ? ADMIN : this.prove(text, name);
   }
 
-  private async prove(text: string, name: string): Promise<KeyRow | null> {
+  private async prove(text: string, name: string): Promise<Identity | null> {
     const key = readKeyText(text);
     if (!key) return null;
     const read = await this.cached(key.uuid);
-    if (!read.row || !sameHash(read.row.secret_hash, key.secretHash)) return null;
-    this.proven.set(name, read);
-    return read.row;
+    const { row } = read;
+    if (!row || !sameHash(row.secret_hash, key.secretHash)) return null;
+    const { role, appids } = row;
+    const identity = row.live ? { id: publicId('apiKey', row.id), name: row.name, role, appids } : null;
+    this.proven.set(name, { read, identity });
+    return identity;
   }
 
   /** False as soon as it is old, or the key was deleted here. */

@@ -1,7 +1,8 @@
-import { Controller, Get, Query } from '@nestjs/common';
+import { Controller, Get } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import { ApiPage } from '../common/http/api-document.js';
 import type { Page } from '../common/http/paging.js';
+import { CheckedQuery } from '../common/http/validation.js';
 import { RequireRole } from './access.decorators.js';
 import { AuditLogs } from './audit-logs.js';
 import { AuditLogView, ListAuditLogsQuery } from './audit-log.view.js';
@@ -17,7 +18,7 @@ export class AuditLogsController {
   @Get()
   @ApiPage(AuditLogView)
   @RequireRole('admin', { unscopedOnly: true })
-  list(@Query() query: ListAuditLogsQuery): Promise<Page<AuditLogView>> {
+  list(@CheckedQuery() query: ListAuditLogsQuery): Promise<Page<AuditLogView>> {
     return this.logs.list(query);
   }
 }

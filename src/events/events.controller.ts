@@ -1,8 +1,9 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
+import { Controller, Delete, Get, HttpCode, Param, Patch, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
 import type { Page } from '../common/http/paging.js';
+import { CheckedBody, CheckedQuery } from '../common/http/validation.js';
 import { endpointView, WebhookEndpointView, WebhookEndpointWithSecretView } from './endpoint.view.js';
 import {
   CreateWebhookEndpointDto,
@@ -32,7 +33,7 @@ export class WebhookEndpointsController {
   @RequireRole('operator')
   async create(
     @CurrentCaller() caller: Caller,
-    @Body() body: CreateWebhookEndpointDto,
+    @CheckedBody() body: CreateWebhookEndpointDto,
   ): Promise<WebhookEndpointWithSecretView> {
     return withSecret(await this.endpoints.create(caller, body));
   }
@@ -41,7 +42,10 @@ export class WebhookEndpointsController {
   @Get()
   @ApiPage(WebhookEndpointView)
   @RequireRole('operator')
-  list(@CurrentCaller() caller: Caller, @Query() query: ListWebhookEndpointsQuery): Promise<Page<WebhookEndpointView>> {
+  list(
+    @CurrentCaller() caller: Caller,
+    @CheckedQuery() query: ListWebhookEndpointsQuery,
+  ): Promise<Page<WebhookEndpointView>> {
     return this.endpoints.list(caller, query);
   }
 
@@ -56,7 +60,7 @@ export class WebhookEndpointsController {
   async update(
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
-    @Body() body: UpdateWebhookEndpointDto,
+    @CheckedBody() body: UpdateWebhookEndpointDto,
   ): Promise<WebhookEndpointView> {
     return endpointView(await this.endpoints.update(caller, id, body));
   }
@@ -99,7 +103,7 @@ export class WebhookDeliveriesController {
   @RequireRole('operator')
   list(
     @CurrentCaller() caller: Caller,
-    @Query() query: ListWebhookDeliveriesQuery,
+    @CheckedQuery() query: ListWebhookDeliveriesQuery,
   ): Promise<Page<WebhookDeliveryView>> {
     return this.deliveries.list(caller, query);
   }
@@ -124,7 +128,7 @@ export class EventsController {
   @Get()
   @ApiPage(EventPayload)
   @RequireRole('operator')
-  list(@CurrentCaller() caller: Caller, @Query() query: ListEventsQuery): Promise<Page<EventPayload>> {
+  list(@CurrentCaller() caller: Caller, @CheckedQuery() query: ListEventsQuery): Promise<Page<EventPayload>> {
     return this.deliveries.events(caller, query);
   }
 }

@@ -1,8 +1,9 @@
-import { Body, Controller, Get, HttpCode, Param, Patch, Post, Put, Query } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Patch, Post, Put } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import { type Caller, seesApp } from '../access/caller.js';
 import type { Page } from '../common/http/paging.js';
+import { CheckedBody, CheckedQuery } from '../common/http/validation.js';
 import { AppError } from '../common/problem.js';
 import { type CredentialView, MerchantView } from './merchant.view.js';
 import {
@@ -29,14 +30,14 @@ export class MerchantsController {
 
   @Post()
   @RequireRole('admin', { unscopedOnly: true })
-  create(@CurrentCaller() caller: Caller, @Body() body: CreateMerchantDto): Promise<MerchantView> {
+  create(@CurrentCaller() caller: Caller, @CheckedBody() body: CreateMerchantDto): Promise<MerchantView> {
     return this.merchants.create(caller, body);
   }
 
   @Get()
   @ApiPage(MerchantView)
   @RequireRole('viewer', { unscopedOnly: true })
-  list(@Query() query: ListMerchantsQuery): Promise<Page<MerchantView>> {
+  list(@CheckedQuery() query: ListMerchantsQuery): Promise<Page<MerchantView>> {
     return this.merchants.list(query);
   }
 
@@ -51,7 +52,7 @@ export class MerchantsController {
   update(
     @CurrentCaller() caller: Caller,
     @Param('mch_id') mchId: string,
-    @Body() body: UpdateMerchantDto,
+    @CheckedBody() body: UpdateMerchantDto,
   ): Promise<MerchantView> {
     return this.merchants.update(caller, mchId, body);
   }
@@ -62,7 +63,7 @@ export class MerchantsController {
   putCredentials(
     @CurrentCaller() caller: Caller,
     @Param('mch_id') mchId: string,
-    @Body() body: PutCredentialsDto,
+    @CheckedBody() body: PutCredentialsDto,
   ): Promise<CredentialView[]> {
     return this.merchants.putCredentials(caller, mchId, body);
   }
@@ -93,14 +94,14 @@ export class MiniProgramsController {
 
   @Post()
   @RequireRole('admin', { unscopedOnly: true })
-  create(@CurrentCaller() caller: Caller, @Body() body: CreateMiniProgramDto): Promise<MiniProgramView> {
+  create(@CurrentCaller() caller: Caller, @CheckedBody() body: CreateMiniProgramDto): Promise<MiniProgramView> {
     return this.miniPrograms.create(caller, body);
   }
 
   @Get()
   @ApiPage(MiniProgramView)
   @RequireRole('viewer')
-  list(@CurrentCaller() caller: Caller, @Query() query: ListMiniProgramsQuery): Promise<Page<MiniProgramView>> {
+  list(@CurrentCaller() caller: Caller, @CheckedQuery() query: ListMiniProgramsQuery): Promise<Page<MiniProgramView>> {
     return this.miniPrograms.list(query, caller.appids);
   }
 
@@ -116,7 +117,7 @@ export class MiniProgramsController {
   update(
     @CurrentCaller() caller: Caller,
     @Param('appid') appid: string,
-    @Body() body: UpdateMiniProgramDto,
+    @CheckedBody() body: UpdateMiniProgramDto,
   ): Promise<MiniProgramView> {
     return this.miniPrograms.update(caller, appid, body);
   }

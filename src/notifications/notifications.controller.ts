@@ -1,8 +1,9 @@
-import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
 import type { Page } from '../common/http/paging.js';
+import { CheckedQuery } from '../common/http/validation.js';
 import { Inbox } from './inbox.js';
 import { NotificationView } from './notification.view.js';
 import { ListNotificationsQuery } from './notifications.dto.js';
@@ -18,7 +19,7 @@ export class NotificationsController {
   @Get()
   @ApiPage(NotificationView)
   @RequireRole('viewer', { unscopedOnly: true })
-  list(@Query() query: ListNotificationsQuery): Promise<Page<NotificationView>> {
+  list(@CheckedQuery() query: ListNotificationsQuery): Promise<Page<NotificationView>> {
     return this.inbox.list(query);
   }
 

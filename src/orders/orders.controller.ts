@@ -1,9 +1,10 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Post, Res } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
 import type { Page } from '../common/http/paging.js';
+import { CheckedBody, CheckedQuery } from '../common/http/validation.js';
 import { Settings } from '../config/settings.js';
 import { OrderActions } from './order-actions.js';
 import { OrderView, orderView } from './order.view.js';
@@ -27,7 +28,7 @@ export class OrdersController {
   @RequireRole('operator')
   async create(
     @CurrentCaller() caller: Caller,
-    @Body() body: CreateOrderDto,
+    @CheckedBody() body: CreateOrderDto,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<OrderView> {
     return this.made(await this.orders.create(caller, body), reply);
@@ -38,7 +39,7 @@ export class OrdersController {
   @RequireRole('operator')
   async register(
     @CurrentCaller() caller: Caller,
-    @Body() body: RegisterOrderDto,
+    @CheckedBody() body: RegisterOrderDto,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<OrderView> {
     return this.made(await this.orders.register(caller, body), reply);
@@ -48,7 +49,7 @@ export class OrdersController {
   @Get()
   @ApiPage(OrderView)
   @RequireRole('viewer')
-  list(@CurrentCaller() caller: Caller, @Query() query: ListOrdersQuery): Promise<Page<OrderView>> {
+  list(@CurrentCaller() caller: Caller, @CheckedQuery() query: ListOrdersQuery): Promise<Page<OrderView>> {
     return this.actions.list(caller, query);
   }
 

@@ -1,11 +1,12 @@
 import { Readable } from 'node:stream';
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Res, StreamableFile } from '@nestjs/common';
+import { Controller, Get, HttpCode, Param, Post, Res, StreamableFile } from '@nestjs/common';
 import { ApiBearerAuth, ApiHeader, ApiOkResponse, ApiProduces, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentCaller, RequireRole } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
 import { AnswerLanguage, type Language } from '../common/http/language.js';
 import type { Page } from '../common/http/paging.js';
+import { CheckedBody, CheckedQuery } from '../common/http/validation.js';
 import { AppError } from '../common/problem.js';
 import { RefundActions } from './refund-actions.js';
 import { RefundReads } from './refund-reads.js';
@@ -48,7 +49,7 @@ export class RefundsController {
   @ApiHeader({ name: 'Prefer', required: false, description: 'wait=N holds the answer up to N ≤ 30 seconds' })
   async create(
     @CurrentCaller() caller: Caller,
-    @Body() body: CreateRefundDto,
+    @CheckedBody() body: CreateRefundDto,
     @Res({ passthrough: true }) reply: FastifyReply,
     @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
@@ -69,7 +70,7 @@ export class RefundsController {
   @RequireRole('viewer')
   list(
     @CurrentCaller() caller: Caller,
-    @Query() query: ListRefundsQuery,
+    @CheckedQuery() query: ListRefundsQuery,
     @AnswerLanguage() language: Language,
   ): Promise<Page<RefundView>> {
     return this.reads.list(caller, query, language);
@@ -82,7 +83,7 @@ export class RefundsController {
   @ApiOkResponse({ schema: { type: 'string' } })
   async export(
     @CurrentCaller() caller: Caller,
-    @Query() query: ExportRefundsQuery,
+    @CheckedQuery() query: ExportRefundsQuery,
     @AnswerLanguage() language: Language,
   ): Promise<StreamableFile> {
     const pages = this.reads.pages(caller, query);
@@ -137,7 +138,7 @@ export class RefundsController {
   async cancel(
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
-    @Body() body: CancelRefundDto,
+    @CheckedBody() body: CancelRefundDto,
     @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
     return refundView(await this.actions.cancel(caller, id, body.reason), language);
@@ -165,7 +166,7 @@ export class RefundsController {
   async repair(
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
-    @Body() body: RepairRefundDto,
+    @CheckedBody() body: RepairRefundDto,
     @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
     return refundView(await this.repairs.repair(caller, id, body), language);
@@ -178,7 +179,7 @@ export class RefundsController {
   async resolve(
     @CurrentCaller() caller: Caller,
     @Param('id') id: string,
-    @Body() body: ResolveRefundDto,
+    @CheckedBody() body: ResolveRefundDto,
     @AnswerLanguage() language: Language,
   ): Promise<RefundView> {
     return refundView(await this.actions.resolve(caller, id, body.outcome, body.reason), language);

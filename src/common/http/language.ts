@@ -17,7 +17,8 @@ const TAGS: Readonly<Record<Language, string>> = { en: 'en', zh: 'zh-CN' };
 
 /** Chinese when Accept-Language prefers any zh over English, else English. Weights are obeyed; `*` and other languages are not heard. */
 export function languageOf(header: string | undefined): Language {
-  const wishes = (header ?? '').split(',').map((part) => {
+  if (header === undefined) return 'en';
+  const wishes = header.split(',').map((part) => {
     const [tag = '', weight = ''] = part.trim().toLowerCase().split(';');
     const q = Number(/^\s*q=([01](?:\.[0-9]{1,3})?)\s*$/.exec(weight)?.[1] ?? 1);
     return { language: LANGUAGES.find((language) => tag === language || tag.startsWith(`${language}-`)), q };
