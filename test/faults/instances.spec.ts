@@ -55,7 +55,10 @@ async function books(): Promise<Json> {
 const inState = async (state: string): Promise<number> =>
   (await stack.database.query(`SELECT id FROM refund WHERE state = $1`, [state])).rowCount ?? 0;
 
-/** Lets the one instance that runs bring everything to its end, then lets `stopped` go on: it must change nothing and send nothing. */
+/**
+ * Lets the one instance that runs bring everything to its end, then lets `stopped` go on: it must change nothing and send nothing. Nobody
+ * can stop what had seen its slot come and was about to write: at most one request, under a number that WeChat has by then.
+ */
 async function expectHarmless(stopped: Instance, asked: readonly Asked[]): Promise<void> {
   await settle(stack, STEP_SECONDS);
   const [before, sends] = [await books(), await sendsOf(stack)];
@@ -63,7 +66,9 @@ async function expectHarmless(stopped: Instance, asked: readonly Asked[]): Promi
   await stopped.ready();
   await sleep(2000);
   expect(await books()).toEqual(before);
-  expect(await sendsOf(stack)).toHaveLength(sends.length);
+  const late = (await sendsOf(stack)).slice(sends.length).map(({ outRefundNo }) => outRefundNo);
+  expect(late.length).toBeLessThanOrEqual(1);
+  expect(sends.map(({ outRefundNo }) => outRefundNo)).toEqual(expect.arrayContaining(late));
   expect(await faultsOfBooks(stack, asked)).toEqual({});
 }
 
