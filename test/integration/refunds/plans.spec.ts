@@ -68,7 +68,8 @@ const fillOf = (finished: number): string => `
   ANALYZE`;
 
 let domain: RefundDomain;
-const databases = new Map<number, TestDatabase>();
+const databases: TestDatabase[] = [];
+const clients = new Map<number, pg.Client>();
 /** The statements that the services and their workers sent, by text, each with its last values. */
 const sent = new Map<string, unknown[]>();
 /** Those sent before the archive, which no new database needs. */
@@ -77,7 +78,7 @@ let sentDaily: readonly string[] = [];
 beforeAll(async () => {
   domain = await RefundDomain.start();
   const merchant = await domain.merchant();
-  for (const size of SIZES) databases.set(size, await filled(size, merchant));
+  for (const size of SIZES) clients.set(size, await filled(size, merchant));
   const query = pg.Client.prototype.query as (...all: unknown[]) => unknown;
   const spy = jest.spyOn(pg.Client.prototype, 'query').mockImplementation(function (this: unknown, ...all: unknown[]) {
     const [config, values] = all as [unknown, unknown];
@@ -116,7 +117,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await domain.close();
-  for (const database of databases.values()) await database.close();
+  for (const client of clients.values()) await client.end();
+  for (const database of databases) await database.close();
 });
 
 /** One event gets to its receiver. */
@@ -139,31 +141,25 @@ async function told(): Promise<void> {
   );
 }
 
-async function filled(size: number, { mchId, appid }: Merchant): Promise<TestDatabase> {
+async function filled(size: number, { mchId, appid }: Merchant): Promise<pg.Client> {
   const database = await createTestDatabase(1);
-  if (size === 0) return database;
+  databases.push(database);
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
+  if (size === 0) return client;
   await client.query('SET statement_timeout = 0');
   await client.query(`CREATE TEMP TABLE filled AS SELECT '${mchId}' AS mch, '${appid}' AS app`);
   await client.query(fillOf(size));
-  await client.end();
-  return database;
+  return client;
 }
 
-async function planOf({ url }: TestDatabase, text: string, values: readonly unknown[] | null): Promise<PlanNode[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    const explain = `EXPLAIN (FORMAT JSON${values ? '' : ', GENERIC_PLAN'}) ${text}`;
-    const { rows } = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>(
-      explain,
-      values ? [...values] : undefined,
-    );
-    return nodesOf(rows[0]?.['QUERY PLAN'][0]?.Plan as PlanNode);
-  } finally {
-    await client.end();
-  }
+async function planOf(client: pg.Client, text: string, values: readonly unknown[] | null): Promise<PlanNode[]> {
+  const explain = `EXPLAIN (FORMAT JSON${values ? '' : ', GENERIC_PLAN'}) ${text}`;
+  const { rows } = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>(
+    explain,
+    values ? [...values] : undefined,
+  );
+  return nodesOf(rows[0]?.['QUERY PLAN'][0]?.Plan as PlanNode);
 }
 
 /** A statement of the service by a part of it that no other has, and the indexes it cannot do without. */
@@ -193,7 +189,7 @@ describe.each(SIZES)('beside %d finished refunds', (size) => {
     for (const text of size === 0 ? sentDaily : sent.keys()) {
       const values = sent.get(text) ?? [];
       for (const given of values.length === 0 ? [values] : [values, null]) {
-        const nodes = await planOf(databases.get(size) as TestDatabase, text, given);
+        const nodes = await planOf(clients.get(size) as pg.Client, text, given);
         const growing = nodes.filter(({ 'Relation Name': table = '' }) => GROWING.includes(table));
         whole.push(...growing.filter(isWhole).map((node): [string, string | undefined] => [text, node['Index Name']]));
       }
@@ -207,7 +203,7 @@ describe.each(SIZES)('beside %d finished refunds', (size) => {
     expect(found).toHaveLength(1);
     for (const [text, values] of found) {
       for (const given of [values, null]) {
-        const nodes = await planOf(databases.get(size) as TestDatabase, text, given);
+        const nodes = await planOf(clients.get(size) as pg.Client, text, given);
         // Of a new database nothing tells PostgreSQL yet which of two indexes is the narrower one.
         const wanted = size === 0 ? indexes.filter((index) => index.endsWith('_pkey')) : indexes;
         expect(nodes.map((node) => node['Index Name'])).toEqual(expect.arrayContaining(wanted));
