@@ -63,6 +63,7 @@ const LOCK_REFUNDS_SQL = 'SELECT id, order_id FROM refund WHERE order_id = ANY($
 
 const FINAL = quoted(REFUND_STATE_NAMES.filter((state) => REFUND_STATES[state].final));
 
+/** Of events `v` those that somebody is still to be told; further conditions may follow. */
 const UNTOLD = `LEFT JOIN webhook_delivery d ON d.event_id = v.id WHERE (v.fanned_out_at IS NULL OR d.state = 'pending')`;
 
 /**
