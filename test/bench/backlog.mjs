@@ -75,8 +75,8 @@ try {
     spacingSeconds: Number(options['spacing-seconds']),
     settles: false,
   });
-  const probesMax = (CALM_SECONDS + DRAIN_SECONDS_MAX) * PROBES_PER_SECOND;
-  const all = await sending.orders(ORDERS + Math.min(probesMax, ORDERS));
+  const probesMax = PROBES_PER_SECOND * CALM_SECONDS + Math.min(PROBES_PER_SECOND * DRAIN_SECONDS_MAX, ORDERS);
+  const all = await sending.orders(ORDERS + probesMax);
   const probes = all.splice(ORDERS);
   const calmUntilMs = performance.now() + CALM_SECONDS * 1000;
   const calm = await probe(sending, probes, () => performance.now() > calmUntilMs);

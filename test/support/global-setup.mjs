@@ -49,7 +49,7 @@ function hasMemory() {
 
 /** Servers of runs that were interrupted: jest does not reach its teardown then. */
 async function endAbandonedServers(shutDown) {
-  const roots = [tmpdir(), MEMORY].filter((root) => existsSync(root));
+  const roots = [...new Set([tmpdir(), MEMORY])].filter((root) => existsSync(root));
   const entries = roots.flatMap((root) => readdirSync(root).map((name) => ({ root, name })));
   for (const { root, name } of entries.filter((entry) => entry.name.startsWith(PREFIX))) {
     const directory = join(root, name);

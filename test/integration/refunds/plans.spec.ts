@@ -8,6 +8,7 @@ import { RefundReads } from '../../../src/refunds/refund-reads.js';
 import { createTestDatabase, type TestDatabase } from '../../support/database.js';
 import { HISTORY_TABLES } from '../../support/history-tables.js';
 import { ADMIN, type Merchant, RefundDomain } from '../../support/refund-domain.js';
+import { makeEndpoint } from '../events/support.js';
 
 /** Databases by how many finished refunds they hold: a new one of which nothing is known yet, a young one, and one that has grown. */
 const SIZES = [0, 1000, 20_000] as const;
@@ -31,6 +32,7 @@ const isWhole = (node: PlanNode): boolean =>
 const nodesOf = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(nodesOf)];
 
 const idOf = (letter: string): string => `('0190000000007000${letter}000' || lpad(to_hex(n), 12, '0'))::uuid`;
+const ENDPOINT_ID = '01900000-0000-7000-9000-000000000001';
 const [ORDER_ID, REFUND_ID, CALL_ID, NOTICE_ID, EVENT_ID, DELIVERY_ID] = ['a', 'b', 'c', 'd', 'e', 'f'].map(idOf);
 
 /** Finished refunds with all that belongs to them. Foreign keys of rows that are made to fit need not be looked up. */
@@ -52,12 +54,12 @@ const fillOf = (finished: number): string => `
   SELECT ${NOTICE_ID}, mch, 'refund', 'v2', 'plan-' || n, now(), now(), 'succeeded', 'applied', ${REFUND_ID}, ${ORDER_ID}, 'test', ''
   FROM generate_series(1, ${finished}) n, filled;
   INSERT INTO webhook_endpoint (id, url, events, created_by, created_at, updated_at)
-  VALUES ('01900000-0000-7000-9000-000000000001', 'https://shop.example/', '{*}', 'test', now(), now());
+  VALUES ('${ENDPOINT_ID}', 'https://shop.example/', '{*}', 'test', now(), now());
   INSERT INTO outgoing_event (id, type, subject_id, refund_id, order_id, appid, sequence, snapshot, at, fanned_out_at)
   SELECT ${EVENT_ID}, 'refund.succeeded', ${REFUND_ID}, ${REFUND_ID}, ${ORDER_ID}, app, 1, '{}', now(), now()
   FROM generate_series(1, ${finished}) n, filled;
   INSERT INTO webhook_delivery (id, event_id, endpoint_id, subject_id, sequence, state, delivered_at, created_at)
-  SELECT ${DELIVERY_ID}, ${EVENT_ID}, '01900000-0000-7000-9000-000000000001', ${REFUND_ID}, 1, 'delivered', now(), now()
+  SELECT ${DELIVERY_ID}, ${EVENT_ID}, '${ENDPOINT_ID}', ${REFUND_ID}, 1, 'delivered', now(), now()
   FROM generate_series(1, ${finished}) n;
   INSERT INTO webhook_attempt
   SELECT gen_random_uuid(), ${DELIVERY_ID}, now(), '2xx', 'under_1s' FROM generate_series(1, ${finished}) n;
@@ -108,7 +110,7 @@ beforeAll(async () => {
        probe_refund_id = $2 WHERE mch_id = $1`,
     [merchant.mchId, asked.uuid],
   );
-  await domain.eventually(() => [...sent.keys()].some((text) => text.includes('AS awaits')));
+  expect(await domain.eventually(() => [...sent.keys()].some((text) => text.includes('AS awaits')))).toBe(true);
   await told();
   sentDaily = [...sent.keys()];
   await domain.forward(500 * 86_400);
@@ -124,8 +126,7 @@ afterAll(async () => {
 /** One event gets to its receiver. */
 async function told(): Promise<void> {
   const { uow } = domain.database;
-  await domain.sql(`INSERT INTO webhook_endpoint (id, url, events, created_by, created_at, updated_at)
-    VALUES (gen_random_uuid(), 'https://shop.example/', '{refund.succeeded}', 'test', now(), now())`);
+  await makeEndpoint(domain.database, { events: ['refund.succeeded'] });
   await fanOut(uow);
   const claimed = await claimDeliveries(uow, 1);
   const end = {
