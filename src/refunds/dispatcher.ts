@@ -149,15 +149,11 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
       return null;
     });
     if (!prepared) return this.book(claim, refund, { ...NOT_SENT, code: 'not_prepared', message: 'see the log' });
-    if (prepared.obstacle) {
-      prepared.release();
-      return this.book(claim, refund, prepared.obstacle);
-    }
-    if (!(await this.reachSlot(claim, refund.slotMs))) {
-      prepared.release();
-      return this.book(claim, refund, { ...NOT_SENT, code: SLOT_MISSED, message: 'its time on the wire had passed' });
-    }
-    return this.book(claim, refund, await prepared.send());
+    if (prepared.obstacle) return this.book(claim, refund, prepared.obstacle);
+    await this.reachSlot(claim, refund.slotMs);
+    const answer = await prepared.send(() => this.databaseMs(claim).latest <= refund.slotMs + SLOT_TOLERANCE_MS);
+    const missed = { ...NOT_SENT, code: SLOT_MISSED, message: 'its time on the wire had passed' };
+    return this.book(claim, refund, answer ?? missed);
   }
 
   /** The earliest and the latest the database clock can show now. */
@@ -166,13 +162,12 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
     return { earliest: claim.dbMs + nowMs - claim.m1Ms, latest: claim.dbMs + nowMs - claim.m0Ms };
   }
 
-  /** Waits for the slot; false when it cannot be met for certain, and then nothing may be written. */
-  private async reachSlot(claim: Claim, slotMs: number): Promise<boolean> {
+  /** Waits until the slot has come for certain. */
+  private async reachSlot(claim: Claim, slotMs: number): Promise<void> {
     for (;;) {
-      const now = this.databaseMs(claim);
-      if (now.latest > slotMs + SLOT_TOLERANCE_MS) return false;
-      if (now.earliest >= slotMs) return true;
-      await sleep(Math.max(0, slotMs - now.earliest));
+      const { earliest } = this.databaseMs(claim);
+      if (earliest >= slotMs) return;
+      await sleep(slotMs - earliest);
     }
   }
 

@@ -111,14 +111,15 @@ export interface RepairRequest {
   readonly card: { readonly bankType: string; readonly bankAccount: Secret; readonly realName: Secret } | null;
 }
 
-/** A refund request that is signed and ready, holding an open idle connection. Exactly one of the two methods is called, once. */
+/** A refund request that is signed and ready, holding an open idle connection until it is sent. */
 export interface PreparedSend {
-  /** Null when the request can be written now; else why it cannot (credentials missing, no connection): then only release. */
+  /** Null when the request can be written now; else why it cannot (credentials missing, no connection). */
   readonly obstacle: SendAnswer | null;
-  /** Writes the request and judges the answer. Never throws: everything after the first byte is at least `unknown`. */
-  send(): Promise<SendAnswer>;
-  /** Writes nothing and gives the connection back. */
-  release(): void;
+  /**
+   * Writes the request and judges the answer. `mayWrite` is asked immediately before the first byte; null: it said no, and nothing was
+   * written. Never throws: everything after the first byte is at least `unknown`.
+   */
+  send(mayWrite: () => boolean): Promise<SendAnswer | null>;
 }
 
 /**

@@ -49,7 +49,7 @@ export class RefundGatewayByVersion implements RefundGateway {
   async prepare(request: RefundRequest): Promise<PreparedSend> {
     const prepared = await (request.apiVersion === 'v2' ? this.v2 : this.v3).prepare(request);
     if (prepared.obstacle) observe('refund', request.mchId, prepared.obstacle);
-    return { ...prepared, send: () => observed('refund', request.mchId, prepared.send()) };
+    return { ...prepared, send: (mayWrite) => observed('refund', request.mchId, prepared.send(mayWrite)) };
   }
 
   query(request: RefundQuery): Promise<QueryAnswer> {

@@ -41,14 +41,14 @@ interface ObservedAnswer {
   readonly durationMs: number;
 }
 
-/** Counts an answer and passes it on. */
-export async function observed<Answer extends ObservedAnswer>(
+/** Counts an answer, if there is one, and passes it on. */
+export async function observed<Answer extends ObservedAnswer | null>(
   call: ObservedCall,
   mchId: string,
   answer: Promise<Answer>,
 ): Promise<Answer> {
   const judged = await answer;
-  observe(call, mchId, judged);
+  if (judged) observe(call, mchId, judged);
   return judged;
 }
 

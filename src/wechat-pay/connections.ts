@@ -29,16 +29,16 @@ export interface Outgoing {
 
 export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
+interface Answer {
+  readonly status: number;
+  /** By lower-case name; a list where a header stood more than once. */
+  readonly headers: AnswerHeaders;
+  readonly body: Buffer;
+}
+
 /** What came back. `answered` false: no whole answer; `written` false: for certain not a byte of the request left. */
 export type Exchange =
-  | {
-      readonly answered: true;
-      readonly status: number;
-      /** By lower-case name; a list where a header stood more than once. */
-      readonly headers: AnswerHeaders;
-      readonly body: Buffer;
-      readonly durationMs: number;
-    }
+  | (Answer & { readonly answered: true; readonly durationMs: number })
   | { readonly answered: false; readonly written: boolean; readonly reason: string; readonly durationMs: number };
 
 /** Who calls, as far as a connection must know. */
@@ -84,12 +84,15 @@ export class Connection {
 
   /**
    * Writes one request and reads the whole answer, then gives the connection back. Never throws: after the first byte every failure
-   * is an answer that is missing; a connection found closed before it has written nothing. At a deadline the socket is reset, so that no half-sent request lingers in a buffer.
+   * is an answer that is missing. `mayWrite` is asked when nothing is left between it and the bytes (undici lets a turn of the event loop
+   * pass before it writes to a connection that was idle); at a no nothing is written and the connection is given back.
+   * At a deadline the socket is reset, so that no half-sent request lingers in a buffer.
    */
-  async exchange(request: Outgoing): Promise<Exchange> {
+  async exchange(request: Outgoing, mayWrite: () => boolean = () => true): Promise<Exchange> {
     assertOutsideTransaction();
     const startMs = this.clock.monotonicMs();
     let reason: string | null = null;
+    let allowed: boolean | null = null;
     const resetAfter = (ms: number, why: string): NodeJS.Timeout =>
       setTimeout(() => {
         reason = why;
@@ -98,27 +101,42 @@ export class Connection {
     const whole = resetAfter(CALL_TIMEOUT_MS, 'no whole answer in 15 s');
     const firstByte = resetAfter(FIRST_BYTE_TIMEOUT_MS, 'no answer in 10 s');
     try {
-      const answer = await this.client.request({ ...request, headers: { ...request.headers } });
-      clearTimeout(firstByte);
-      const body = Buffer.from(await answer.body.arrayBuffer());
-      const { statusCode: status, headers } = answer;
-      this.life.answered(headers);
+      const begins = (): boolean => (allowed = mayWrite());
+      const answer = await this.wholeAnswer(request, begins, () => clearTimeout(firstByte));
+      this.life.answered(answer.headers);
       this.life.giveBack(this);
-      return { answered: true, status, headers, body, durationMs: this.clock.monotonicMs() - startMs };
+      return { answered: true, ...answer, durationMs: this.clock.monotonicMs() - startMs };
     } catch (error) {
-      this.destroy();
+      if (allowed === false) this.life.giveBack(this);
+      else this.destroy();
       const cause = error instanceof Error ? error.message : String(error);
-      const written = !(error instanceof NotConnected);
-      return { answered: false, written, reason: reason ?? cause, durationMs: this.clock.monotonicMs() - startMs };
+      const durationMs = this.clock.monotonicMs() - startMs;
+      return { answered: false, written: allowed === true, reason: reason ?? cause, durationMs };
     } finally {
       clearTimeout(whole);
       clearTimeout(firstByte);
     }
   }
 
-  /** Gives the connection back unused. */
-  release(): void {
-    this.life.giveBack(this);
+  /** `begins` is asked before the first byte and `answered` told of the head of the answer. */
+  private wholeAnswer(request: Outgoing, begins: () => boolean, answered: () => void): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      let head: Pick<Answer, 'status' | 'headers'> = { status: 0, headers: {} };
+      const chunks: Buffer[] = [];
+      this.client.dispatch(request, {
+        onRequestStart: () => {
+          if (!begins()) throw new Error('nothing may be written any more');
+        },
+        onResponseStart: (_, status, headers) => {
+          if (status < 200) return;
+          head = { status, headers };
+          answered();
+        },
+        onResponseData: (_, chunk) => void chunks.push(chunk),
+        onResponseEnd: () => resolve({ ...head, body: Buffer.concat(chunks) }),
+        onResponseError: (_, error) => reject(error),
+      });
+    });
   }
 
   get usable(): boolean {

@@ -5,7 +5,7 @@ import type { Connection, Exchange, Outgoing } from './connections.js';
 export function obstructed(outcome: 'not_sent' | 'configuration', code: string, message: string): PreparedSend {
   const nothing = { shown: null, fields: null, pauseSeconds: 0, durationMs: 0, written: false } as const;
   const answer: SendAnswer = { ...nothing, outcome, code, message };
-  return { obstacle: answer, send: () => Promise.resolve(answer), release: () => undefined };
+  return { obstacle: answer, send: () => Promise.resolve(answer) };
 }
 
 function notWritten({ reason, durationMs }: Extract<Exchange, { answered: false }>): SendAnswer {
@@ -23,11 +23,12 @@ export async function prepareOn(
     const connection = await take;
     return {
       obstacle: null,
-      send: async () => {
-        const exchange = await connection.exchange(outgoing);
+      send: async (mayWrite) => {
+        let withheld = false;
+        const exchange = await connection.exchange(outgoing, () => !(withheld = !mayWrite()));
+        if (withheld) return null;
         return exchange.answered || exchange.written ? judge(exchange) : notWritten(exchange);
       },
-      release: () => connection.release(),
     };
   } catch (error) {
     return obstructed('not_sent', 'not_connected', error instanceof Error ? error.message : String(error));

@@ -110,8 +110,8 @@ export class ScriptedGateway implements RefundGateway {
     const obstacle = scripted ? await this.onPrepare(request) : null;
     return {
       obstacle,
-      release: () => undefined,
-      send: async () => {
+      send: async (mayWrite) => {
+        if (!mayWrite()) return null;
         this.sends.push({ ...request, atMs: performance.now() });
         return scripted ? this.onSend(request) : this.take(request);
       },

@@ -115,8 +115,8 @@ export class MortalWire implements RefundGateway {
 
   prepare(request: RefundRequest): Promise<PreparedSend> {
     return this.stepping(async () => {
-      const { obstacle, release, send } = await this.inner.prepare(request);
-      return { obstacle, release: () => release(), send: () => this.stepping(() => send()) };
+      const { obstacle, send } = await this.inner.prepare(request);
+      return { obstacle, send: (mayWrite) => this.stepping(() => send(mayWrite)) };
     });
   }
 

@@ -191,6 +191,22 @@ describe('a connection', () => {
     expect(server.seen.map(({ requests }) => requests)).toEqual([1]);
   });
 
+  it('asks just before the bytes whether it may still write, and at a no it writes nothing and serves again', async () => {
+    await ask(one);
+    const connection = await connections.take(one);
+    let late = false;
+    const exchange = connection.exchange(REQUEST, () => !late);
+    late = true;
+    expect(await exchange).toMatchObject({ answered: false, written: false });
+    expect(await ask(one)).toMatchObject({ answered: true, status: 200 });
+    expect(server.seen.map(({ requests }) => requests)).toEqual([2]);
+  });
+
+  it('takes what comes before the answer, 103, for no answer', async () => {
+    server.answer = ({ socket }) => socket.write(`HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n${OK}`);
+    expect(await ask(one)).toMatchObject({ answered: true, status: 200, headers: { 'content-length': '2' } });
+  });
+
   it('is never shared between merchants, and each shows its own certificate', async () => {
     await Promise.all(Array.from({ length: 20 }, (_, place) => ask(place % 2 === 0 ? one : two)));
     await Promise.all(Array.from({ length: 20 }, (_, place) => ask(place % 2 === 0 ? two : one)));
