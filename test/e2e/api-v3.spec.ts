@@ -102,7 +102,7 @@ describe('an abnormal refund', () => {
 
 describe('a merchant that moves from V2 to v3', () => {
   it('refunds over v3 what was paid over V2, while a refund that went over V2 ends over V2', async () => {
-    const merchant = await stack.merchant();
+    const merchant = await stack.merchant({ simulator: { public_key: true } });
     const order = await stack.paidOrder(merchant, 1000);
     const before = await stack.refund(order, { amount: 100 });
     await stack.until(before.id, 'accepted');

@@ -194,10 +194,14 @@ describe('the platform certificates', () => {
     const merchant = await wechat.merchant({ public_key: false });
     const unknown = await v3.get(merchant, '/v3/certificates', byKey(merchant));
     expect([unknown.status, unknown.json['code']]).toEqual([400, 'PARAM_ERROR']);
-    await wechat.set('/merchants', { mch_id: merchant.mch_id, public_key: true });
+    expect(merchant.wechatpay_public_key_pem).toBeNull();
+    const { wechatpay_public_key_pem: pem } = await wechat.set('/merchants', {
+      mch_id: merchant.mch_id,
+      public_key: true,
+    });
     const [[serial, certificate] = ['', '']] = await v3.certificates(merchant);
     const order = await wechat.order(merchant, 1000);
-    expect(holds(await v3.refund(merchant, order, {}, byKey(merchant)), merchant.wechatpay_public_key_pem)).toBe(true);
+    expect(holds(await v3.refund(merchant, order, {}, byKey(merchant)), String(pem))).toBe(true);
     expect(holds(await v3.refund(merchant, order, {}, bySerial(serial)), certificate)).toBe(true);
   });
 });

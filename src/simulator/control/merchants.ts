@@ -79,7 +79,8 @@ function v3Material({ apiV3Key: api_v3_key, platform }: SimulatedMerchant): obje
     public_key: platform.publicKeyOn,
     notice_key: platform.noticeKind,
     wechatpay_public_key_id: platform.publicKeyId,
-    wechatpay_public_key_pem: platform.publicKeyPem,
+    // One that is off need not be made.
+    wechatpay_public_key_pem: platform.publicKeyOn ? platform.publicKeyPem : null,
   };
 }
 

@@ -186,16 +186,18 @@ export class Stack {
 
   /**
    * A merchant with one mini-program, known to the simulator and registered with its credentials: those its protocol needs, and over v3
-   * the APIv2 key too, which refunds made by hand need; or the `kinds` named.
+   * the APIv2 key too, which refunds made by hand need; or the `kinds` named. Over V2 alone the simulator need not make a key for v3.
    */
   async merchant(wish: { simulator?: Json; service?: Json; kinds?: readonly string[] } = {}): Promise<Merchant> {
     const mchId = `19${String(Date.now()).slice(-6)}${String((counter += 1)).padStart(4, '0')}`;
     const appid = `wx${unique()}`;
-    const issued = await this.control('POST', '/merchants', { mch_id: mchId, appids: [appid], ...wish.simulator });
+    const protocol = wish.service?.['api_version'] === 'v3' ? 'v3' : 'v2';
+    const made = { mch_id: mchId, appids: [appid], public_key: protocol === 'v3' || wish.kinds !== undefined };
+    const issued = await this.control('POST', '/merchants', { ...made, ...wish.simulator });
     await this.ok('POST', '/v1/merchants', { mch_id: mchId, name: 'test', api_version: 'v2', ...wish.service });
-    const all = KINDS[wish.service?.['api_version'] === 'v3' ? 'v3' : 'v2'];
     const kinds =
-      wish.kinds ?? all.filter((kind) => issued['public_key'] === true || !kind.startsWith('wechatpay_public_key'));
+      wish.kinds ??
+      KINDS[protocol].filter((kind) => issued['public_key'] === true || !kind.startsWith('wechatpay_public_key'));
     await this.credentials(mchId, issued, kinds);
     await this.ok('POST', '/v1/mini_programs', { appid, name: 'test', mch_ids: [mchId] });
     const urls = (await this.ok('GET', `/v1/merchants/${mchId}`))['notify_urls'] as { refund: string };
