@@ -22,8 +22,10 @@ const { values: options } = parseArgs({
 });
 
 const short = options.quick || options.verify;
-const rounds = Number(options.rounds ?? (options.verify ? 1 : options.quick ? 3 : 5));
-const size = Number(options.size ?? (options.verify ? 200 : options.quick ? 300 : 2000));
+const rounds = Number(options.rounds ?? (options.verify ? 1 : options.quick ? 3 : 15));
+/** Rounds that are not counted: V8 compiles what is used again and again. */
+const warm = short ? 1 : 5;
+const size = Number(options.size ?? (options.verify ? 200 : options.quick ? 300 : 1000));
 const names = options.loads?.split(',') ?? Object.keys(LOADS).filter((name) => !options.verify || !LOADS[name].reads);
 
 /** What is read between rounds: the service's connections and the delay of its event loop, whose histogram a scrape empties. */
@@ -56,7 +58,7 @@ async function doors(stage) {
   for (const name of names) {
     await stage.eventLoopDelayMs(service);
     const afterRound = (side) => (side === service ? noted(stage, service, notes) : undefined);
-    const load = await measure(stage, { sides, generator, name, rounds, size, first, afterRound });
+    const load = await measure(stage, { sides, generator, name, rounds, warm, size, first, afterRound });
     first += load.used;
     loads.push(load);
     process.stderr.write(`${load.title}: done\n`);

@@ -4,39 +4,43 @@ import { loadNamed } from './loads.mjs';
 export const READ_ROWS = { from: 1, to: 20_001 };
 const ROUND_MIN = 20;
 
-/** The middle value, and the distance from the lowest to the highest as a share of it. */
+/** The middle value, the ends of the middle half, and their distance as a share of the middle value. */
 export function summary(values) {
   const sorted = [...values].sort((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)];
-  return { median, spread: (sorted.at(-1) - sorted[0]) / median };
+  const at = (share) => sorted[Math.floor((sorted.length - 1) * share + 0.5)];
+  const [low, median, high] = [at(0.25), at(0.5), at(0.75)];
+  return { median, low, high, spread: (high - low) / median };
 }
 
 /**
- * Runs one load on all sides in turn, A B C, C B A, each time with the same requests on databases of the same rows; the first round
- * warms and is not counted. Answers per second, processor time and latencies of every side, as lists by round. Throws when one answer
+ * Runs one load on all sides in turn, A B C, C B A, each time with the same requests on databases of the same rows; the first rounds, as
+ * many as `warm`, are not counted. Answers per second, processor time and latencies of every side, as lists by round. Throws when one answer
  * is not what it should be. `used` is how many orders it took from `first` on.
  */
 export async function measure(
   stage,
-  { sides, generator, name, rounds, size, first, readRows = READ_ROWS, beforeRound, afterRound },
+  { sides, generator, name, rounds, warm = 1, size, first, readRows = READ_ROWS, beforeRound, afterRound },
 ) {
   const load = loadNamed(name);
   const perRound = Math.max(ROUND_MIN, Math.round(size * load.share));
-  const count = perRound * (rounds + 1);
+  const count = perRound * (warm + rounds);
   await prepare(stage, { sides, generator, load, count, first, readRows });
   const results = Object.fromEntries(sides.map((side) => [side.name, { perSecond: [], cpuMs: [], p50: [], p99: [] }]));
-  for (let round = 0; round <= rounds; round += 1) {
+  for (let round = 0; round < warm + rounds; round += 1) {
     const part = { from: round * perRound, to: (round + 1) * perRound };
-    for (const side of round % 2 === 0 ? sides : [...sides].reverse()) {
-      if (round > 0) await beforeRound?.(side);
+    const counts = round >= warm;
+    for (const side of inTurn(sides, round)) {
+      if (counts) await beforeRound?.(side);
       const ran = await oneRound(side, generator, load, part);
-      if (round === 0) continue;
+      if (!counts) continue;
       note(results[side.name], ran);
       await afterRound?.(side);
     }
   }
   return { name, title: load.title, results, used: load.reads ? 0 : count };
 }
+
+const inTurn = (sides, round) => (round % 2 === 0 ? sides : [...sides].reverse());
 
 async function prepare(stage, { sides, generator, load, count, first, readRows }) {
   const range = load.reads ? readRows : { from: first, to: first + count };

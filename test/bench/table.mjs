@@ -1,7 +1,12 @@
 import { summary } from './rounds.mjs';
 
 const cell = (text, width) => String(text).padStart(width);
-const ratio = (a, b) => (a / b).toFixed(2);
+
+/** Of rounds that followed each other, so that a machine that slows down does it to both; the middle half in brackets. */
+function ratio(of, to) {
+  const { median, low, high } = summary(of.perSecond.map((perSecond, round) => perSecond / to.perSecond[round]));
+  return `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`;
+}
 
 /** The result for people: every figure of the service beside those of the floors in the same run. */
 export function tableOf({ machine, rounds, loads, rssMb, delaysMs, connections, rows, dispatch, lives }, { speeds }) {
@@ -40,6 +45,7 @@ function rowOf({ title, results }) {
   const of = (name) => {
     const result = results[name];
     return {
+      perSecond: result.perSecond,
       ...summary(result.perSecond),
       cpu: summary(result.cpuMs).median,
       p50: summary(result.p50).median,
@@ -51,9 +57,9 @@ function rowOf({ title, results }) {
   return `| ${[
     title.padEnd(31),
     speed(service),
-    ratio(service.median, floor.median),
+    ratio(service, floor),
     speed(floor),
-    ratio(service.median, classic.median),
+    ratio(service, classic),
     speed(classic),
     `${service.p50.toFixed(1)}, ${service.p99.toFixed(1)} (${floor.p50.toFixed(1)}, ${floor.p99.toFixed(1)})`,
     `${service.cpu.toFixed(3)} (${floor.cpu.toFixed(3)})`,
