@@ -92,7 +92,7 @@ export class Connection {
     assertOutsideTransaction();
     const startMs = this.clock.monotonicMs();
     let reason: string | null = null;
-    let allowed: boolean | null = null;
+    let written = false;
     const resetAfter = (ms: number, why: string): NodeJS.Timeout =>
       setTimeout(() => {
         reason = why;
@@ -101,17 +101,17 @@ export class Connection {
     const whole = resetAfter(CALL_TIMEOUT_MS, 'no whole answer in 15 s');
     const firstByte = resetAfter(FIRST_BYTE_TIMEOUT_MS, 'no answer in 10 s');
     try {
-      const begins = (): boolean => (allowed = mayWrite());
+      // Once: undici is free to begin a request again.
+      const begins = (): boolean => !written && (written = mayWrite());
       const answer = await this.wholeAnswer(request, begins, () => clearTimeout(firstByte));
       this.life.answered(answer.headers);
       this.life.giveBack(this);
       return { answered: true, ...answer, durationMs: this.clock.monotonicMs() - startMs };
     } catch (error) {
-      if (allowed === false) this.life.giveBack(this);
-      else this.destroy();
+      if (written) this.destroy();
+      else this.life.giveBack(this);
       const cause = error instanceof Error ? error.message : String(error);
-      const durationMs = this.clock.monotonicMs() - startMs;
-      return { answered: false, written: allowed === true, reason: reason ?? cause, durationMs };
+      return { answered: false, written, reason: reason ?? cause, durationMs: this.clock.monotonicMs() - startMs };
     } finally {
       clearTimeout(whole);
       clearTimeout(firstByte);
