@@ -151,9 +151,12 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
     if (!prepared) return this.book(claim, refund, { ...NOT_SENT, code: 'not_prepared', message: 'see the log' });
     if (prepared.obstacle) return this.book(claim, refund, prepared.obstacle);
     await this.reachSlot(claim, refund.slotMs);
-    const answer = await prepared.send(() => this.databaseMs(claim).latest <= refund.slotMs + SLOT_TOLERANCE_MS);
-    const missed = { ...NOT_SENT, code: SLOT_MISSED, message: 'its time on the wire had passed' };
-    return this.book(claim, refund, answer ?? missed);
+    const answer = await prepared.send(() => !this.hasPassed(claim, refund.slotMs));
+    return this.book(
+      claim,
+      refund,
+      answer ?? { ...NOT_SENT, code: SLOT_MISSED, message: 'its time on the wire had passed' },
+    );
   }
 
   /** The earliest and the latest the database clock can show now. */
@@ -162,11 +165,16 @@ export class Dispatcher implements OnApplicationBootstrap, BeforeApplicationShut
     return { earliest: claim.dbMs + nowMs - claim.m1Ms, latest: claim.dbMs + nowMs - claim.m0Ms };
   }
 
-  /** Waits until the slot has come for certain. */
+  /** True when the slot cannot be met for certain: then nothing may be written. */
+  private hasPassed(claim: Claim, slotMs: number): boolean {
+    return this.databaseMs(claim).latest > slotMs + SLOT_TOLERANCE_MS;
+  }
+
+  /** Waits until the slot has come for certain, or has passed. */
   private async reachSlot(claim: Claim, slotMs: number): Promise<void> {
     for (;;) {
       const { earliest } = this.databaseMs(claim);
-      if (earliest >= slotMs) return;
+      if (earliest >= slotMs || this.hasPassed(claim, slotMs)) return;
       await sleep(slotMs - earliest);
     }
   }

@@ -118,6 +118,15 @@ export class Connection {
     }
   }
 
+  get usable(): boolean {
+    return !this.line.tls.destroyed && this.line.tls.writable;
+  }
+
+  destroy(): void {
+    this.line.tcp.resetAndDestroy();
+    this.client.destroy().catch(() => undefined);
+  }
+
   /** `begins` is asked before the first byte and `answered` told of the head of the answer. */
   private wholeAnswer(request: Outgoing, begins: () => boolean, answered: () => void): Promise<Answer> {
     return new Promise((resolve, reject) => {
@@ -137,15 +146,6 @@ export class Connection {
         onResponseError: (_, error) => reject(error),
       });
     });
-  }
-
-  get usable(): boolean {
-    return !this.line.tls.destroyed && this.line.tls.writable;
-  }
-
-  destroy(): void {
-    this.line.tcp.resetAndDestroy();
-    this.client.destroy().catch(() => undefined);
   }
 }
 

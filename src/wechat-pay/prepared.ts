@@ -24,9 +24,9 @@ export async function prepareOn(
     return {
       obstacle: null,
       send: async (mayWrite) => {
-        let withheld = false;
-        const exchange = await connection.exchange(outgoing, () => !(withheld = !mayWrite()));
-        if (withheld) return null;
+        let allowed = true;
+        const exchange = await connection.exchange(outgoing, () => (allowed = mayWrite()));
+        if (!allowed) return null;
         return exchange.answered || exchange.written ? judge(exchange) : notWritten(exchange);
       },
     };

@@ -66,7 +66,7 @@ it(
         return proxy.fired.swallow - before;
       };
       const commits = await swallowed('COMMIT');
-      // The intake is one statement: its commit is its own reply. Notices name refunds too, by all else that it names.
+      // The intake is one statement: its commit is its own reply. Its digest stands in no other; a refund’s number does.
       const intakes = await swallowed('"request_digest":"');
       const deadline = performance.now() + 5000;
       while (load.refused.length === 0 && performance.now() < deadline) await sleep(20);
