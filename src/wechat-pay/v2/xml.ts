@@ -23,6 +23,8 @@ const CONTENT = /[^<&]+|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});
 const CDATA_END = ']]>';
 const CLOSE = /<\/([a-z][a-z0-9_]{0,63})>/y;
 const ROOT_CLOSE = /[ \t\n]*<\/(xml|root)>[ \t\n]*$/y;
+/** Names that every object has. */
+const INHERITED: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(Object.prototype));
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** What XML 1.0 forbids, and what PostgreSQL cannot store. */
 // eslint-disable-next-line no-control-regex
@@ -65,7 +67,7 @@ function decode(bytes: Buffer): string {
     const text = UTF8.decode(bytes);
     if (text.includes('\ufeff') || FORBIDDEN.test(text)) throw new XmlUnreadable('a forbidden character');
     // XML 1.0, 2.11: a reader sees every line end as LF.
-    return text.replace(/\r\n?/g, '\n');
+    return text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
   } catch (error) {
     throw error instanceof XmlUnreadable ? error : new XmlUnreadable('not UTF-8');
   }
@@ -105,7 +107,7 @@ function elementsOf(text: string, root: 'xml' | 'root', elementsMax: number): El
 function takeElement(scanner: Scanner): Element {
   const [, name, cdata, text] = scanner.take(WHOLE) ?? [];
   const element: Element = name === undefined ? takePieces(scanner) : [name, cdata ?? text ?? ''];
-  if (element[0] in Object.prototype) throw new XmlUnreadable('not a flat message');
+  if (INHERITED.has(element[0])) throw new XmlUnreadable('not a flat message');
   return element;
 }
 
