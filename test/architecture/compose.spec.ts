@@ -54,6 +54,11 @@ describe('docker-compose.yml', () => {
       for (const path of paths.split(' ')) expect([path, existsSync(new URL(path, ROOT))]).toEqual([path, true]);
   });
 
+  it('starts the service as npm start does', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: { start: string } };
+    expect(commandOf(stageOf('service')).join(' ')).toBe(scripts.start);
+  });
+
   it('sets only variables that the service, the simulator or PostgreSQL reads', () => {
     const known = new Set<string>([...ENV_NAMES, ...SIMULATOR_NAMES, 'NODE_EXTRA_CA_CERTS']);
     const main = read('src/simulator/main.ts');

@@ -10,6 +10,10 @@ import { migrateUp, setRoleSettingsOf } from '../../dist/database/migrations.js'
 import { startEmbeddedPostgres } from '../../dist/database/embedded-postgres.js';
 
 const BUILT = new URL('../../dist/', import.meta.url).pathname;
+/** What `npm start` gives to node. */
+const START_FLAGS = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
+  .scripts.start.split(' ')
+  .slice(1, -1);
 const FLOOR = new URL('./floor/main.mjs', import.meta.url).pathname;
 const LOAD = new URL('./load.mjs', import.meta.url).pathname;
 const START_TIMEOUT_MS = 30_000;
@@ -147,10 +151,10 @@ export class Stage {
     return name;
   }
 
-  /** The built service as in production, with the heap of `npm start` and of the image. `flags` go to node. */
+  /** The built service as in production, with the heap of `npm start`. `flags` go to node. */
   async service(database, { env = {}, flags = [], name = 'service' } = {}) {
     const port = await freePort();
-    const child = spawn(process.execPath, ['--max-old-space-size=512', ...flags, `${BUILT}main.js`], {
+    const child = spawn(process.execPath, [...START_FLAGS, ...flags, `${BUILT}main.js`], {
       cwd: '/',
       env: {
         PATH: process.env.PATH,
