@@ -1,7 +1,10 @@
 import { DatabaseUnavailable, isLockTimeout } from './database-errors.js';
 
-/** A batch that takes longer, for instance behind a lock, no longer keeps the next one waiting. */
-const HOLD_MS = 15;
+/**
+ * A batch that takes longer, for instance behind a lock, no longer keeps the next one waiting. Long enough to gather, short enough that
+ * PostgreSQL has work while Node has: of 1 to 40 ms, 6 to 10 gave the most.
+ */
+const HOLD_MS = 8;
 
 interface Waiting<Item, Answer> {
   readonly item: Item;
