@@ -38,10 +38,10 @@ function checksOf(type: new () => object): Check[] {
     return (object) => {
       const value = object[property];
       if (!applies.every((applied) => applied(object, value))) return true;
-      const about = { targetName: type.name, property, object, value };
       // Compared, so that a promise, of a validator that answers later, refuses.
       return validators.every(
-        ({ instance, constraints }) => instance.validate(value, { ...about, constraints }) === true,
+        ({ instance, constraints }) =>
+          instance.validate(value, { targetName: type.name, property, object, value, constraints }) === true,
       );
     };
   });

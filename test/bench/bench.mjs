@@ -24,7 +24,7 @@ const { values: options } = parseArgs({
 const short = options.quick || options.verify;
 const rounds = Number(options.rounds ?? (options.verify ? 1 : options.quick ? 3 : 15));
 /** Rounds that are not counted: V8 compiles what is used again and again. */
-const warm = short ? 1 : 5;
+const warm = short ? 1 : 15;
 const size = Number(options.size ?? (options.verify ? 200 : options.quick ? 300 : 1000));
 const names = options.loads?.split(',') ?? Object.keys(LOADS).filter((name) => !options.verify || !LOADS[name].reads);
 

@@ -16,7 +16,15 @@ export const LOADS = {
   apply: notices('V2 notice, apply', 'apply', 'noticeV2'),
   confirm: notices('V2 notice, confirm', 'confirm', 'noticeV2'),
   v3: notices('v3 notice', 'v3', 'noticeV3'),
-  get: { title: 'GET refund', merchant: 'apply', requests: 'get', reads: true, status: [200], connections: 64 },
+  get: {
+    title: 'GET refund',
+    merchant: 'apply',
+    requests: 'get',
+    reads: true,
+    share: 4,
+    status: [200],
+    connections: 64,
+  },
   list: {
     title: 'list page (20)',
     merchant: 'apply',

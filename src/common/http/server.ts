@@ -84,14 +84,22 @@ export function headersOfEvery(requestId: string): Readonly<Record<string, strin
 
 /** What is refused before a route sees it; faults.md 2.8. */
 function refusalOf(request: IncomingMessage): AppError | undefined {
-  const names = request.rawHeaders.filter((_, place) => place % 2 === 0).map((name) => name.toLowerCase());
-  if (names.length > HEADERS_MAX) return new AppError('validation_failed', 'Too many headers.', { status: 431 });
+  const { headers, rawHeaders } = request;
+  if (rawHeaders.length > 2 * HEADERS_MAX)
+    return new AppError('validation_failed', 'Too many headers.', { status: 431 });
   if (request.url?.startsWith('/') !== true) return new AppError('validation_failed', 'The target must be a path.');
-  if (request.headers.host === undefined) return new AppError('validation_failed', 'The header host is needed.');
-  if (request.headers.upgrade !== undefined) return new AppError('validation_failed', 'No other protocol is spoken.');
-  const doubled = names.find((name, place) => ONCE.test(name) && names.indexOf(name) !== place);
+  if (headers.host === undefined) return new AppError('validation_failed', 'The header host is needed.');
+  if (headers.upgrade !== undefined) return new AppError('validation_failed', 'No other protocol is spoken.');
+  // As many names as lines: most requests are spared the search.
+  const doubled = 2 * Object.keys(headers).length < rawHeaders.length ? doubledOf(rawHeaders) : undefined;
   if (doubled !== undefined) return new AppError('validation_failed', `The header ${doubled} stands twice.`);
-  return refusalOfEncoding(request.headers);
+  return refusalOfEncoding(headers);
+}
+
+/** The first decisive header that stands twice. */
+function doubledOf(rawHeaders: readonly string[]): string | undefined {
+  const names = rawHeaders.filter((_, place) => place % 2 === 0).map((name) => name.toLowerCase());
+  return names.find((name, place) => ONCE.test(name) && names.indexOf(name) !== place);
 }
 
 function refusalOfEncoding({
