@@ -13,10 +13,10 @@ export function summary(values) {
 }
 
 /**
- * Runs one load on all sides in turn, A B C, B C A, C A B, so that each follows each other and none itself, whose garbage it would
- * clear; each time with the same requests on databases of the same rows. The first rounds, as many as `warm`, are not counted. Answers per
- * second, processor time and latencies of every side, as lists by round. Throws when one answer is not what it should be. `used` is how
- * many orders it took from `first` on.
+ * Runs one load on all sides in turn, A B C, B C A, C A B, each time with the same requests on databases of the same rows: of three or
+ * more sides each follows each other and none itself, whose garbage it would clear. The first rounds, as many as `warm`, are not counted.
+ * Answers per second, processor time and latencies of every side, as lists by round. Throws when one answer is not what it should be.
+ * `used` is how many orders it took from `first` on.
  */
 export async function measure(
   stage,

@@ -1,8 +1,10 @@
 import { AppError } from '../problem.js';
 
 const DEPTH_MAX = 32;
-/** Names that every object inherits, and one more that reaches what it inherits from: the reader of classes passes over them unseen. */
-export const FORBIDDEN_KEYS: readonly string[] = [...Object.getOwnPropertyNames(Object.prototype), 'prototype'];
+/** Names that every object inherits. */
+export const INHERITED_NAMES: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(Object.prototype));
+/** These, and one more that reaches what an object inherits from: the reader of classes passes over them unseen. */
+export const FORBIDDEN_KEYS: readonly string[] = [...INHERITED_NAMES, 'prototype'];
 const INTEGER = /^-?(0|[1-9][0-9]*)$/;
 /** Every string and number of a valid JSON text; a key is a string with a colon behind it. */
 const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|-?[0-9][0-9.eE+-]*/g;

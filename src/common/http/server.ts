@@ -96,7 +96,7 @@ function refusalOf(request: IncomingMessage): AppError | undefined {
   return refusalOfEncoding(headers);
 }
 
-/** The first decisive header that stands twice. */
+/** The first decisive header that stands twice; undefined for none. */
 function doubledOf(rawHeaders: readonly string[]): string | undefined {
   const names = rawHeaders.filter((_, place) => place % 2 === 0).map((name) => name.toLowerCase());
   return names.find((name, place) => ONCE.test(name) && names.indexOf(name) !== place);

@@ -1,4 +1,5 @@
 import { Parser } from 'xml2js';
+import { INHERITED_NAMES } from '../../common/http/json-body.js';
 import type { Fields } from './signature.js';
 
 /** The bytes are no flat message of WeChat's form. `message` says what is wrong and never holds any of it. */
@@ -23,8 +24,6 @@ const CONTENT = /[^<&]+|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});
 const CDATA_END = ']]>';
 const CLOSE = /<\/([a-z][a-z0-9_]{0,63})>/y;
 const ROOT_CLOSE = /[ \t\n]*<\/(xml|root)>[ \t\n]*$/y;
-/** Names that every object has. */
-const INHERITED: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(Object.prototype));
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** What XML 1.0 forbids, and what PostgreSQL cannot store. */
 // eslint-disable-next-line no-control-regex
@@ -107,7 +106,7 @@ function elementsOf(text: string, root: 'xml' | 'root', elementsMax: number): El
 function takeElement(scanner: Scanner): Element {
   const [, name, cdata, text] = scanner.take(WHOLE) ?? [];
   const element: Element = name === undefined ? takePieces(scanner) : [name, cdata ?? text ?? ''];
-  if (INHERITED.has(element[0])) throw new XmlUnreadable('not a flat message');
+  if (INHERITED_NAMES.has(element[0])) throw new XmlUnreadable('not a flat message');
   return element;
 }
 
